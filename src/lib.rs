@@ -1,0 +1,9 @@
+//! Flow control for one thread: pools, backpressure, breakers, rates and scans, over futures that need not be `Send`.
+//!
+//! The map of the house:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`machine`] | the deterministic state machines: events and a clock reading in, decisions out |
+
+pub mod machine;

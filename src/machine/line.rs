@@ -1,0 +1,178 @@
+//! A waiting line: items in the order of a rank, cheap when ranks arrive in order.
+//!
+//! Nearly every line in this crate is fed in order (a plain queue, timeouts of one length), so items that do not
+//! belong before the last one go to the back of a deque at no cost; the others go to a heap, and the front is the
+//! lesser of the two. Leaving from the middle is lazy: whoever owns the line knows which items still live, and the
+//! line sweeps the rest away once they are the majority.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Items of type `T` by rank; items of one rank by arrival.
+#[derive(Clone, Debug)]
+pub struct Line<T> {
+    in_order: VecDeque<Item<T>>,
+    out_of_order: BinaryHeap<Reverse<Item<T>>>,
+    arrivals: u64,
+    gone: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item<T> {
+    rank: i64,
+    arrival: u64,
+    value: T,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            in_order: VecDeque::new(),
+            out_of_order: BinaryHeap::new(),
+            arrivals: 0,
+            gone: 0,
+        }
+    }
+}
+
+impl<T: Copy> Line<T> {
+    /// An empty line; it allocates with the first item.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an item behind all those of its rank or less.
+    pub fn push(&mut self, rank: i64, value: T) {
+        self.arrivals += 1;
+        let item = Item {
+            rank,
+            arrival: self.arrivals,
+            value,
+        };
+        match self.in_order.back() {
+            Some(last) if last.rank > rank => self.out_of_order.push(Reverse(item)),
+            _ => self.in_order.push_back(item),
+        }
+    }
+
+    /// The first item that still lives, and its rank.
+    pub fn peek(&mut self, lives: impl Fn(T) -> bool) -> Option<(i64, T)> {
+        loop {
+            let (item, from_heap) = self.first()?;
+            if lives(item.value) {
+                return Some((item.rank, item.value));
+            }
+            self.take(from_heap);
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    /// Takes out the first item that still lives.
+    pub fn pop(&mut self, lives: impl Fn(T) -> bool) -> Option<(i64, T)> {
+        let first = self.peek(lives)?;
+        let (_, from_heap) = self.first()?;
+        self.take(from_heap);
+        Some(first)
+    }
+
+    /// Says that one of the items no longer lives. Sweeps when most of them are gone, so that a line whose items
+    /// all leave early takes no more memory than the living ones need.
+    pub fn left(&mut self, lives: impl Fn(T) -> bool) {
+        self.gone += 1;
+        if self.gone > 32 && self.gone * 2 > self.in_order.len() + self.out_of_order.len() {
+            self.in_order.retain(|item| lives(item.value));
+            self.out_of_order.retain(|Reverse(item)| lives(item.value));
+            self.gone = 0;
+        }
+    }
+
+    /// Whether not even a gone item is left.
+    pub fn is_empty(&self) -> bool {
+        self.in_order.is_empty() && self.out_of_order.is_empty()
+    }
+
+    fn first(&self) -> Option<(Item<T>, bool)> {
+        match (self.in_order.front(), self.out_of_order.peek()) {
+            (Some(a), Some(Reverse(b))) if b < a => Some((*b, true)),
+            (Some(a), _) => Some((*a, false)),
+            (None, Some(Reverse(b))) => Some((*b, true)),
+            (None, None) => None,
+        }
+    }
+
+    fn take(&mut self, from_heap: bool) {
+        if from_heap {
+            self.out_of_order.pop();
+        } else {
+            self.in_order.pop_front();
+        }
+    }
+}
+
+impl<T> PartialEq for Item<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl<T> Eq for Item<T> {}
+impl<T> PartialOrd for Item<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Item<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.rank, self.arrival).cmp(&(other.rank, other.arrival))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_rank_is_first_come_first_served() {
+        let mut line = Line::new();
+        (0..5).for_each(|n| line.push(7, n));
+        let served: Vec<_> = std::iter::from_fn(|| line.pop(|_| true))
+            .map(|(_, n)| n)
+            .collect();
+        assert_eq!(served, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_line_whose_items_all_leave_early_stays_small() {
+        let mut line = Line::new();
+        line.push(0, 0);
+        for n in 1..10_000 {
+            line.push(i64::from(n % 3), n);
+            line.left(|live| live == 0);
+        }
+        assert!(line.in_order.len() + line.out_of_order.len() < 100);
+    }
+
+    proptest! {
+        #[test]
+        fn serves_like_a_stable_sort(ops in prop::collection::vec((0u8..4, -5i64..5), 0..200)) {
+            let mut line = Line::new();
+            let mut model: Vec<(i64, usize)> = Vec::new();
+            let mut dead = std::collections::HashSet::new();
+            for (n, (op, rank)) in ops.into_iter().enumerate() {
+                match op {
+                    0 | 1 => { line.push(rank, n); model.push((rank, n)); }
+                    2 if !model.is_empty() => {
+                        let at = (rank.unsigned_abs() as usize) % model.len();
+                        dead.insert(model.remove(at).1);
+                        line.left(|v| !dead.contains(&v));
+                    }
+                    _ => {
+                        model.sort_by_key(|(rank, _)| *rank);
+                        let expected = if model.is_empty() { None } else { Some(model.remove(0)) };
+                        prop_assert_eq!(line.pop(|v| !dead.contains(&v)), expected);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The deterministic machines: events and a clock reading in, decisions and a next deadline out.
+//!
+//! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
+//! `World` holds all machines of one instance.
+
+pub mod line;
+pub mod random;
+pub mod ticket;
+pub mod time;
+pub mod wakes;

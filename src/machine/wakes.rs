@@ -1,0 +1,136 @@
+//! Wakes: what a machine decided about those who wait, for the host to carry out once the borrow has ended.
+//!
+//! Settling a promise or waking a task can run user code that comes straight back in. So machines only append here,
+//! and the outermost call of the host drains.
+
+use super::ticket::Ticket;
+use super::time::Instant;
+use std::collections::VecDeque;
+
+/// A machine of a `World`, by number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct MachineId(pub u32);
+
+/// One decision about one waiter.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Wake {
+    /// Whose waiter it is.
+    pub machine: MachineId,
+    /// The waiter.
+    pub ticket: Ticket,
+    /// What was decided.
+    pub why: Why,
+}
+
+/// Why a waiter is woken.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Why {
+    /// It holds what it asked for and may run.
+    Granted,
+    /// It has a place in the queue now; before, it waited outside for room.
+    Accepted,
+    /// It was turned away; its ticket is stale.
+    Refused(Refusal),
+    /// What it held was taken back because its time was over.
+    Expired,
+    /// What it held was taken back because the machine was closed and its grace is over.
+    Revoked,
+}
+
+/// Why somebody is turned away. Reasons that time heals say when to come back.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Refusal {
+    /// It cannot be had without waiting, and the caller would not wait.
+    NotNow,
+    /// The queue and the room for those who wait outside it are full.
+    QueueFull {
+        /// How many are queued.
+        queued: u32,
+    },
+    /// The overflow rule sacrificed it.
+    Dropped {
+        /// How many are queued.
+        queued: u32,
+    },
+    /// It waited as long as it was willing to.
+    QueueTimeout,
+    /// It could not start before its deadline.
+    Shed {
+        /// When it would have started, by the machine's own estimate.
+        estimate: Instant,
+    },
+    /// The breaker is open, or half-open with all its probes out.
+    BrokenCircuit {
+        /// When the next probe may pass; `None` if only a person can close it.
+        retry_at: Option<Instant>,
+    },
+    /// The rate has no tokens within the time the caller would wait.
+    RateLimited {
+        /// When they are there.
+        retry_at: Instant,
+    },
+    /// The machine is closed.
+    Closed,
+    /// More was asked than there can ever be.
+    NeverPossible {
+        /// The most there can be.
+        limit: u32,
+    },
+    /// Waiting would have closed a cycle of those who wait for each other.
+    Deadlock,
+    /// Part of an all-or-nothing request is held by somebody else.
+    Conflict,
+}
+
+/// The append-only ring that the caller owns.
+#[derive(Clone, Debug)]
+pub struct Wakes {
+    ring: VecDeque<Wake>,
+    machine: MachineId,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self {
+            ring: VecDeque::new(),
+            machine: MachineId(0),
+        }
+    }
+}
+
+impl Wakes {
+    /// An empty ring.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says whose wakes are appended from here on. A machine that is used alone needs no such call.
+    pub fn of(&mut self, machine: MachineId) -> &mut Self {
+        self.machine = machine;
+        self
+    }
+
+    /// Appends a decision.
+    pub fn push(&mut self, ticket: Ticket, why: Why) {
+        self.ring.push_back(Wake {
+            machine: self.machine,
+            ticket,
+            why,
+        });
+    }
+
+    /// Takes the oldest decision.
+    pub fn pop(&mut self) -> Option<Wake> {
+        self.ring.pop_front()
+    }
+
+    /// How many decisions wait to be carried out.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether there is nothing to carry out.
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+}
