@@ -197,6 +197,8 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
     use proptest::prelude::*;
     use std::collections::HashMap;
 

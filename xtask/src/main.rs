@@ -1,1 +1,1 @@
-fn main() {}
+fn main() { println!("{:?}", wasm_bindgen_cli_support::Bindgen::new().stem()); }

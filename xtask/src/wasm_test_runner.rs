@@ -1,0 +1,5 @@
+//! The runner of wasm tests, from the same lock file as the glue it has to agree with.
+
+fn main() -> anyhow::Result<()> {
+    wasm_bindgen_cli::wasm_bindgen_test_runner::run_cli_with_args(std::env::args_os())
+}
