@@ -5,5 +5,9 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`machine`] | the deterministic state machines: events and a clock reading in, decisions out |
+//! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on |
 
+pub mod future;
 pub mod machine;
+
+pub use future::*;
