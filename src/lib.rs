@@ -6,8 +6,11 @@
 //! |---|---|
 //! | [`machine`] | the deterministic state machines: events and a clock reading in, decisions out |
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on |
+//! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
 
 pub mod future;
 pub mod machine;
+#[cfg(feature = "scan")]
+pub mod scan;
 
 pub use future::*;

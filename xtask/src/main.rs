@@ -1,1 +1,3 @@
-fn main() { println!("{:?}", wasm_bindgen_cli_support::Bindgen::new().stem()); }
+fn main() {
+    println!("{:?}", wasm_bindgen_cli_support::Bindgen::new().stem());
+}

@@ -1,0 +1,17 @@
+//! The scan engine: targets in, findings out, through levels of pools that are polite to every host.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`target`] | what a scan is pointed at |
+//! | [`plugin`] | what looks at a target, and what it is given to look with |
+//! | [`finding`] | what was found |
+//! | [`fetch`] | how a target is reached: a trait, so that a test needs no network |
+//! | [`fake`] | a network that answers from a script, in virtual time |
+//! | [`plugins`] | the plugins that come with the crate |
+
+pub mod fake;
+pub mod fetch;
+pub mod finding;
+pub mod plugin;
+pub mod plugins;
+pub mod target;
