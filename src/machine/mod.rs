@@ -3,8 +3,11 @@
 //! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
 //! `World` holds all machines of one instance.
 
+pub mod config;
+pub mod histogram;
 pub mod line;
 pub mod random;
+pub mod steady;
 pub mod ticket;
 pub mod time;
 pub mod wakes;
