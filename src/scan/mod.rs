@@ -2,7 +2,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`target`] | what a scan is pointed at |
+//! | [`target`], [`targets`] | what a scan is pointed at: one, and a list of them |
 //! | [`plugin`] | what looks at a target, and what it is given to look with |
 //! | [`finding`] | what was found |
 //! | [`fetch`] | how a target is reached: a trait, so that a test needs no network |
@@ -15,3 +15,4 @@ pub mod finding;
 pub mod plugin;
 pub mod plugins;
 pub mod target;
+pub mod targets;
