@@ -110,6 +110,8 @@ impl Parker for TaskParker {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_unpark_before_the_first_poll_is_not_lost() {

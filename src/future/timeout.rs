@@ -124,6 +124,8 @@ impl fmt::Display for Spoken {
 mod tests {
     use super::super::VirtualRuntime;
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn durations_read_as_a_person_would_write_them() {

@@ -410,6 +410,8 @@ impl Wake for TaskWaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn millis(n: u64) -> Duration {
         Duration::from_millis(n)
