@@ -86,6 +86,11 @@ impl<T: Copy> Line<T> {
         }
     }
 
+    /// The rank of the first item, living or not: never later than that of the first living one.
+    pub fn front_rank(&self) -> Option<i64> {
+        self.first().map(|(item, _)| item.rank)
+    }
+
     /// Whether not even a gone item is left.
     pub fn is_empty(&self) -> bool {
         self.in_order.is_empty() && self.out_of_order.is_empty()

@@ -6,6 +6,8 @@
 pub mod config;
 pub mod histogram;
 pub mod line;
+pub mod permits;
+pub mod queue;
 pub mod random;
 pub mod steady;
 pub mod ticket;
