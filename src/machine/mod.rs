@@ -4,6 +4,7 @@
 //! `World` holds all machines of one instance.
 
 pub mod config;
+pub mod gate;
 pub mod histogram;
 pub mod line;
 pub mod permits;
@@ -13,3 +14,4 @@ pub mod steady;
 pub mod ticket;
 pub mod time;
 pub mod wakes;
+pub mod world;

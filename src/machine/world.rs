@@ -1,0 +1,188 @@
+//! The world: all machines of one instance, by number.
+//!
+//! It is what lets one admission cover a pool, its rates and a breaker shared with other pools, all or nothing; lets a
+//! breaker's change reach every pool that hangs on it; and keeps one ring of wakes and one next deadline, so that a
+//! host drains one place and keeps one timer. A file per kind of machine under `world/` says what its calls are.
+
+use super::line::Line;
+use super::random::Random;
+use super::ticket::{Slab, Ticket};
+use super::time::Instant;
+use super::wakes::{MachineId, Wake, Wakes};
+use std::collections::BTreeMap;
+
+mod pool;
+
+pub use pool::PoolConfig;
+
+/// A number that names no machine of the kind that was asked for: closed before, or of another world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoSuchMachine;
+
+impl core::fmt::Display for NoSuchMachine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("no such machine in this world")
+    }
+}
+
+impl core::error::Error for NoSuchMachine {}
+
+/// The kinds of machine that a world holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Slots, a queue, rates and a breaker under one admission.
+    Pool = 1,
+}
+
+/// All machines of one instance.
+#[derive(Debug)]
+pub struct World {
+    pools: Table<pool::Pool>,
+    /// What was decided and not yet carried out.
+    pub wakes: Wakes,
+    timers: Timers,
+    random: Random,
+}
+
+impl World {
+    /// An empty world. The seed spreads retries and picks probes; hosts draw it when the first machine is made.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            pools: Table::new(Kind::Pool),
+            wakes: Wakes::new(),
+            timers: Timers::default(),
+            random: Random::new(seed),
+        }
+    }
+
+    /// The oldest decision that the host has not carried out.
+    pub fn wake(&mut self) -> Option<Wake> {
+        self.wakes.pop()
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next
+    }
+
+    /// Carries out what time has brought, in every machine that is due. Spurious calls do nothing.
+    pub fn on_deadline(&mut self, now: Instant) {
+        for id in self.timers.due(now) {
+            match kind_of(id) {
+                Some(Kind::Pool) => self.pool_on_deadline(now, id),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The machines of one kind.
+#[derive(Debug)]
+struct Table<T> {
+    kind: Kind,
+    slab: Slab<T>,
+    // The live ticket behind each index: an id is an index with its kind.
+    tickets: Vec<Option<Ticket>>,
+}
+
+const INDEX_BITS: u32 = 24;
+
+fn kind_of(id: MachineId) -> Option<Kind> {
+    match id.0 >> INDEX_BITS {
+        1 => Some(Kind::Pool),
+        _ => None,
+    }
+}
+
+impl<T> Table<T> {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            slab: Slab::new(),
+            tickets: Vec::new(),
+        }
+    }
+
+    fn insert(&mut self, machine: T) -> Option<MachineId> {
+        let ticket = self.slab.insert(machine).ok()?;
+        let index = ticket.index() as usize;
+        if self.tickets.len() <= index {
+            self.tickets.resize(index + 1, None);
+        }
+        self.tickets[index] = Some(ticket);
+        Some(MachineId(((self.kind as u32) << INDEX_BITS) | ticket.index()))
+    }
+
+    fn ticket(&self, id: MachineId) -> Option<Ticket> {
+        if id.0 >> INDEX_BITS != self.kind as u32 {
+            return None;
+        }
+        *self.tickets.get((id.0 & ((1 << INDEX_BITS) - 1)) as usize)?
+    }
+
+    fn get(&self, id: MachineId) -> Option<&T> {
+        self.slab.get(self.ticket(id)?)
+    }
+
+    fn get_mut(&mut self, id: MachineId) -> Option<&mut T> {
+        let ticket = self.ticket(id)?;
+        self.slab.get_mut(ticket)
+    }
+
+    fn remove(&mut self, id: MachineId) -> Option<T> {
+        let ticket = self.ticket(id)?;
+        self.tickets[ticket.index() as usize] = None;
+        self.slab.remove(ticket)
+    }
+}
+
+/// Which machine wants to be called when.
+#[derive(Debug, Default)]
+struct Timers {
+    armed: BTreeMap<MachineId, Instant>,
+    line: Line<(MachineId, Instant)>,
+    next: Option<Instant>,
+}
+
+impl Timers {
+    /// Says when a machine wants to be called, after anything that may have changed it.
+    fn arm(&mut self, id: MachineId, at: Option<Instant>) {
+        let before = match at {
+            None if self.armed.is_empty() => return,
+            None => self.armed.remove(&id),
+            Some(at) if self.armed.get(&id) == Some(&at) => return,
+            Some(at) => {
+                self.line.push(at.as_micros() as i64, (id, at));
+                self.armed.insert(id, at)
+            }
+        };
+        let armed = &self.armed;
+        let lives = |(id, at): (MachineId, Instant)| armed.get(&id) == Some(&at);
+        if before.is_some() {
+            self.line.left(lives);
+        }
+        self.next = self.line.peek(lives).map(|(_, (_, at))| at);
+    }
+
+    /// The machines whose time has come; they are no longer armed.
+    fn due(&mut self, now: Instant) -> Vec<MachineId> {
+        let mut due = Vec::new();
+        while self.next.is_some_and(|at| at <= now) {
+            let armed = &self.armed;
+            match self.line.pop(|(id, at)| armed.get(&id) == Some(&at)) {
+                Some((_, (id, _))) => {
+                    self.armed.remove(&id);
+                    due.push(id);
+                }
+                None => break,
+            }
+            let armed = &self.armed;
+            self.next = self
+                .line
+                .peek(|(id, at)| armed.get(&id) == Some(&at))
+                .map(|(_, (_, at))| at);
+        }
+        due
+    }
+}

@@ -1,0 +1,134 @@
+//! Pools in a world: one admission over slots, queue, rates and breaker.
+
+use super::World;
+use crate::machine::gate::{OpenGate, Outcome};
+use crate::machine::permits::{Admission, Ask, Permits};
+use crate::machine::queue::QueueConfig;
+use crate::machine::ticket::{StaleTicket, Ticket};
+use crate::machine::time::Instant;
+use crate::machine::wakes::{MachineId, Refusal, Wakes};
+
+/// What a pool is made of.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Slots, at least 1.
+    pub concurrency: u32,
+    /// The queue before them.
+    pub queue: QueueConfig,
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    permits: Permits,
+}
+
+impl World {
+    /// Makes a pool. `None` when there are 2^24 already.
+    pub fn open_pool(&mut self, config: PoolConfig) -> Option<MachineId> {
+        self.pools.insert(Pool {
+            permits: Permits::new(config.concurrency, config.queue),
+        })
+    }
+
+    /// Forgets a pool and whatever it holds; its waiters are not woken.
+    pub fn drop_pool(&mut self, id: MachineId) {
+        self.pools.remove(id);
+        self.timers.arm(id, None);
+    }
+
+    /// The permits of a pool, to look at.
+    pub fn pool(&self, id: MachineId) -> Option<&Permits> {
+        self.pools.get(id).map(|pool| &pool.permits)
+    }
+
+    /// Asks for a start: see [`Permits::request`].
+    pub fn pool_request(&mut self, now: Instant, id: MachineId, ask: Ask) -> Admission {
+        self.at_pool(id, |permits, gate, wakes| permits.request(now, ask, gate, wakes))
+            .unwrap_or(Admission::Refused(Refusal::Closed))
+    }
+
+    /// Gives slots back with the outcome: see [`Permits::release`].
+    pub fn pool_release(
+        &mut self,
+        now: Instant,
+        id: MachineId,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) -> Result<(), StaleTicket> {
+        self.at_pool(id, |permits, gate, wakes| {
+            permits.release(now, ticket, outcome, gate, wakes)
+        })
+        .unwrap_or(Err(StaleTicket))
+    }
+
+    /// Leaves the queue or the slots: see [`Permits::cancel`].
+    pub fn pool_cancel(&mut self, now: Instant, id: MachineId, ticket: Ticket) -> Result<(), StaleTicket> {
+        self.at_pool(id, |permits, gate, wakes| {
+            permits.cancel(now, ticket, gate, wakes)
+        })
+        .unwrap_or(Err(StaleTicket))
+    }
+
+    /// Moves the end of a lease: see [`Permits::renew`].
+    pub fn pool_renew(
+        &mut self,
+        now: Instant,
+        id: MachineId,
+        ticket: Ticket,
+        run_for: u64,
+    ) -> Result<Instant, StaleTicket> {
+        self.at_pool(id, |permits, _, _| permits.renew(now, ticket, run_for))
+            .unwrap_or(Err(StaleTicket))
+    }
+
+    /// Changes the number of slots: see [`Permits::resize`].
+    pub fn pool_resize(&mut self, now: Instant, id: MachineId, concurrency: u32) {
+        self.at_pool(id, |permits, gate, wakes| {
+            permits.resize(now, concurrency, gate, wakes)
+        });
+    }
+
+    /// Grants nothing until [`pool_resume`](Self::pool_resume).
+    pub fn pool_pause(&mut self, id: MachineId) {
+        self.at_pool(id, |permits, _, _| permits.pause());
+    }
+
+    /// Grants again.
+    pub fn pool_resume(&mut self, now: Instant, id: MachineId) {
+        self.at_pool(id, |permits, gate, wakes| permits.resume(now, gate, wakes));
+    }
+
+    /// Grants nothing before `until`: see [`Permits::cool_down`].
+    pub fn pool_cool_down(&mut self, id: MachineId, until: Instant) {
+        self.at_pool(id, |permits, _, _| permits.cool_down(until));
+    }
+
+    /// Stops the intake: see [`Permits::close`].
+    pub fn pool_close(&mut self, now: Instant, id: MachineId, refuse_queue: bool, grace: u64) {
+        self.at_pool(id, |permits, gate, wakes| {
+            permits.close(now, refuse_queue, grace, gate, wakes)
+        });
+    }
+
+    /// Counts a lease of the past as active: see [`Permits::adopt`].
+    pub fn pool_adopt(&mut self, now: Instant, id: MachineId, weight: u32) -> Option<Ticket> {
+        self.at_pool(id, |permits, _, _| permits.adopt(now, weight))
+            .flatten()
+    }
+
+    pub(super) fn pool_on_deadline(&mut self, now: Instant, id: MachineId) {
+        self.at_pool(id, |permits, gate, wakes| permits.on_deadline(now, gate, wakes));
+    }
+
+    /// Every call of a pool goes through here: its gate is put together, and what it changed in others is carried on.
+    fn at_pool<T>(
+        &mut self,
+        id: MachineId,
+        call: impl FnOnce(&mut Permits, &mut OpenGate, &mut Wakes) -> T,
+    ) -> Option<T> {
+        let pool = self.pools.get_mut(id)?;
+        let result = call(&mut pool.permits, &mut OpenGate, self.wakes.of(id));
+        self.timers.arm(id, pool.permits.next_deadline());
+        Some(result)
+    }
+}
