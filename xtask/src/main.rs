@@ -1,3 +1,124 @@
-fn main() {
-    println!("{:?}", wasm_bindgen_cli_support::Bindgen::new().stem());
+//! The build tool: turns the crate into the wasm modules, and the glue around them, that `js/` imports.
+//!
+//! ```text
+//! cargo run -p xtask -- build [core] [scan] [trap] [--force]
+//! ```
+
+mod emit;
+mod recipe;
+mod stamp;
+
+use anyhow::{Context, Result};
+use recipe::Recipe;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let order = match Order::from_args(env::args().skip(1)) {
+        Ok(order) => order,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    match build(&order) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What was asked for on the command line.
+struct Order {
+    recipes: Vec<Recipe>,
+    force: bool,
+}
+
+impl Order {
+    fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        match args.next().as_deref() {
+            Some("build") => {}
+            Some(other) => return Err(format!("Expected the command `build`, got `{other}`")),
+            None => return Err("Expected a command: `build [core] [scan] [trap] [--force]`".into()),
+        }
+        let mut order = Order {
+            recipes: Vec::new(),
+            force: false,
+        };
+        for arg in args {
+            match arg.as_str() {
+                "--force" => order.force = true,
+                name => {
+                    order.recipes.push(Recipe::named(name).ok_or_else(|| {
+                        format!("Expected `core`, `scan`, `trap` or `--force`, got `{name}`")
+                    })?)
+                }
+            }
+        }
+        if order.recipes.is_empty() {
+            order.recipes = vec![recipe::CORE, recipe::SCAN];
+        }
+        Ok(order)
+    }
+}
+
+fn build(order: &Order) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask lies in the repository")?;
+    let inputs = stamp::of_inputs(root)?;
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    for recipe in &order.recipes {
+        if !recipe.exists(&manifest) {
+            println!("wasm: {} has no sources yet", recipe.name);
+            continue;
+        }
+        let out = root.join(recipe.out);
+        if !order.force && stamp::is_current(root, recipe, &inputs) {
+            println!("wasm: {} is up to date", recipe.name);
+            continue;
+        }
+        let began = Instant::now();
+        println!("wasm: building {} (features {})", recipe.name, recipe.features);
+        let compiled = compile(root, recipe)?;
+        emit::module(root, recipe, &compiled, &out)?;
+        stamp::write(root, recipe, &inputs)?;
+        println!(
+            "wasm: {} took {:.1} s",
+            recipe.name,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+/// Runs cargo for one recipe and says where the raw module lies.
+fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(root)
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--lib",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--features",
+        ])
+        .arg(recipe.features)
+        .status()
+        .context("cargo did not start")?;
+    anyhow::ensure!(
+        status.success(),
+        "cargo could not compile the `{}` module",
+        recipe.name
+    );
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("wasm32-unknown-unknown/release/tidegate.wasm"))
 }

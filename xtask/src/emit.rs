@@ -1,0 +1,88 @@
+//! From a raw wasm module to the files that `js/` imports.
+
+use crate::recipe::Recipe;
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use wasm_bindgen_cli_support::Bindgen;
+
+/// Writes glue, module and base64, each with its types, into `out`.
+///
+/// The bundler flavour is taken apart: its `_bg.js` holds the imports and exports and a `__wbg_set_wasm`, so each
+/// entry point instantiates the module its own way, and again after a trap. The file that would `import` the
+/// `.wasm` itself is left behind.
+pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Result<()> {
+    let name = recipe.name;
+    let work = root.join("target/xtask").join(name);
+    let _ = fs::remove_dir_all(&work);
+    Bindgen::new()
+        .input_path(compiled)
+        .out_name(name)
+        .bundler(true)?
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(&work)
+        .with_context(|| format!("wasm-bindgen could not process the `{name}` module"))?;
+
+    fs::create_dir_all(out)?;
+    let wasm = out.join(format!("{name}_bg.wasm"));
+    optimise(root, &work.join(format!("{name}_bg.wasm")), &wasm)?;
+    fs::copy(
+        work.join(format!("{name}_bg.js")),
+        out.join(format!("{name}_bg.js")),
+    )
+    .context("wasm-bindgen left no glue")?;
+
+    let types = fs::read_to_string(work.join(format!("{name}.d.ts")))?;
+    let write = |file: String, text: String| {
+        fs::write(out.join(&file), text).with_context(|| format!("cannot write {file}"))
+    };
+    write(format!("{name}_bg.d.ts"), format!("{types}\n{SET_WASM}"))?;
+    write(
+        format!("{name}_bg.d.wasm.ts"),
+        "declare const module: WebAssembly.Module;\nexport default module;\n".into(),
+    )?;
+    let encoded = STANDARD.encode(fs::read(&wasm)?);
+    write(
+        format!("{name}_base64.js"),
+        format!("export const base64 =\n  \"{encoded}\";\n"),
+    )?;
+    write(
+        format!("{name}_base64.d.ts"),
+        "export declare const base64: string;\n".into(),
+    )
+}
+
+const SET_WASM: &str =
+    "/** Gives the glue the instance it talks to; call it again to replace one that trapped. */
+export declare function __wbg_set_wasm(exports: WebAssembly.Exports): void;
+";
+
+/// `-O3`, not `-Oz`: with the inlining of LTO already done it comes out smaller for this kind of code, and faster.
+fn optimise(root: &Path, from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("node")
+        .arg(root.join("node_modules/binaryen/bin/wasm-opt"))
+        .args(["-O3", "--strip-producers", "--strip-target-features"])
+        // What rustc 1.95 takes for granted on wasm32-unknown-unknown, and what wasm-bindgen adds.
+        .args([
+            "--enable-bulk-memory",
+            "--enable-bulk-memory-opt",
+            "--enable-multivalue",
+            "--enable-mutable-globals",
+        ])
+        .args([
+            "--enable-nontrapping-float-to-int",
+            "--enable-reference-types",
+            "--enable-sign-ext",
+        ])
+        .arg("-o")
+        .args([to, from])
+        .status()
+        .context("wasm-opt did not start: run `npm ci` first")?;
+    anyhow::ensure!(status.success(), "wasm-opt could not optimise {}", from.display());
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Which modules there are, and what each is made of.
+
+/// One wasm module: a set of features, and the folder its files are written to.
+#[derive(Clone, Copy)]
+pub struct Recipe {
+    /// The stem of the files: `core_bg.js`, `core_bg.wasm`, …
+    pub name: &'static str,
+    pub features: &'static str,
+    /// Relative to the repository.
+    pub out: &'static str,
+}
+
+/// Every policy, in one module with one World; only numbers cross.
+pub const CORE: Recipe = Recipe {
+    name: "core",
+    features: "bindings",
+    out: "js/generated",
+};
+
+/// The scan engine.
+pub const SCAN: Recipe = Recipe {
+    name: "scan",
+    features: "bindings-scan",
+    out: "js/generated",
+};
+
+/// `core` with one export more, which traps on purpose: for the tests of recovery, never published.
+pub const TRAP: Recipe = Recipe {
+    name: "trap",
+    features: "test-trap",
+    out: "tests/generated",
+};
+
+impl Recipe {
+    pub fn named(name: &str) -> Option<Self> {
+        [CORE, SCAN, TRAP].into_iter().find(|recipe| recipe.name == name)
+    }
+
+    /// Whether the crate has the recipe's feature.
+    pub fn exists(&self, manifest: &str) -> bool {
+        manifest.lines().any(|line| {
+            line.strip_prefix(self.features)
+                .is_some_and(|rest| rest.starts_with(" ="))
+        })
+    }
+
+    /// The files that a finished build leaves in [`out`](Self::out).
+    pub fn files(&self) -> [String; 6] {
+        let name = self.name;
+        [
+            format!("{name}_bg.js"),
+            format!("{name}_bg.d.ts"),
+            format!("{name}_bg.wasm"),
+            format!("{name}_bg.d.wasm.ts"),
+            format!("{name}_base64.js"),
+            format!("{name}_base64.d.ts"),
+        ]
+    }
+}
