@@ -16,5 +16,6 @@ pub mod steady;
 pub mod ticket;
 pub mod time;
 pub mod token_bucket;
+pub mod wait_for;
 pub mod wakes;
 pub mod world;

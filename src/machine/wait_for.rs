@@ -1,0 +1,677 @@
+//! Who waits for whom: the wait-for graph over locks, pools, task graphs and conditions.
+//!
+//! # What is known
+//!
+//! Only what is told. An [`Owner`] is declared by the host (`owner` on a lock, `parent: ctx` on a pool); slots held by
+//! anybody else are taken to come back sooner or later, so undeclared owners make no edges and nothing is guessed. To
+//! declare means:
+//!
+//! - *an owner that waits does nothing else until one of its waits is over*;
+//! - *a parent does not end before its children end*, and while it has waits and children at once, any of them may
+//!   be what lets it go on.
+//!
+//! # What a deadlock is
+//!
+//! A lock has one slot and a pool has many, so a cycle alone is not a deadlock: a waiter on a pool of ten is stuck
+//! only if nine live tasks are not enough, that is, if slots held by owners who are *themselves stuck* leave fewer
+//! than it asked for. That makes the graph an AND/OR graph (Knapp, "Deadlock detection in distributed databases", ACM
+//! Computing Surveys 1987; for slots the reduction of Holt, "Some deadlock properties of computer systems", 1972):
+//!
+//! | node | can go on if |
+//! |---|---|
+//! | owner | it has neither waits nor children, **or** one of its waits can end, **or** one of its children can go on |
+//! | wait | **all** of its needs can come |
+//! | need of `n` slots | capacity − slots held by owners who cannot go on ≥ `n` (or `n` is above the capacity: not ours to judge) |
+//! | need of an owner's end | that owner can go on |
+//! | need of a signal | nobody is declared to give it, **or** one of those declared can go on |
+//!
+//! An owner is *stuck* if the least solution of these rules does not contain it. Nobody outside can free a stuck
+//! owner, and every event that could make one is seen here, so a set of stuck owners is found the moment it forms,
+//! and its youngest wait is refused. Since everybody could go on before the event, every newly stuck owner depends on
+//! the owner the event was about; therefore one search from that owner is exact, and it ends at the first proof that
+//! the owner can go on. An owner on whom nobody depends is not searched at all, and a resource with enough slots
+//! outside the hands of waiting owners is seen in one comparison.
+//!
+//! # What is not found
+//!
+//! A light waiter behind a heavy one counts as needing its own slots alone, and the places in a queue are not edges:
+//! such a knot ends with the timeout of one of its waits. Rates, breakers and time heal by themselves.
+
+use super::ticket::{Slab, Ticket};
+use super::wakes::MachineId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Somebody who may hold and wait.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Owner {
+    /// Declared by the host: a task, or an owner token interned to a number.
+    Named(u64),
+    /// A request that holds part of what it asked for while it waits for the rest, and names no owner.
+    Request(Waiter),
+}
+
+/// A waiter of a machine: whom to refuse.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Waiter {
+    /// Whose waiter it is.
+    pub machine: MachineId,
+    /// Its ticket there.
+    pub ticket: Ticket,
+}
+
+/// Something that is held and waited for: a pool (part 0), one lock of a set (part = its number), a condition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Resource {
+    /// The machine.
+    pub machine: MachineId,
+    /// Which of its parts.
+    pub part: u32,
+}
+
+/// One thing a wait cannot end without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// So many slots of a resource that has `capacity` of them.
+    Slots {
+        /// The pool or lock.
+        resource: Resource,
+        /// How many it takes.
+        slots: u32,
+        /// How many there are.
+        capacity: u32,
+    },
+    /// The end of an owner: a dependency in a task graph, a task whose result is awaited.
+    End(Owner),
+    /// A change that one of those who [`hold`](WaitFor::hold) the resource will make: `waitFor` with named writers.
+    Signal(Resource),
+}
+
+/// A cycle that has just formed, and the wait that was given up to break it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deadlock {
+    /// The youngest wait; it is no longer in the graph.
+    pub victim: Waiter,
+    /// From the victim round to itself: each owner, and what it waits for, which the next one holds or is.
+    pub chain: Vec<Link>,
+}
+
+/// One step of a chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Who waits.
+    pub owner: Owner,
+    /// For what.
+    pub awaits: Awaits,
+}
+
+/// What a link waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Awaits {
+    /// A resource that the next owner of the chain holds.
+    Resource(Resource),
+    /// The end of the next owner of the chain.
+    End,
+}
+
+/// The graph. See the module for what it knows and what it proves.
+#[derive(Clone, Debug, Default)]
+pub struct WaitFor {
+    owners: BTreeMap<Owner, Node>,
+    resources: BTreeMap<Resource, Held>,
+    waits: Slab<Wait>,
+    begun: u64,
+    found: VecDeque<Deadlock>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    parent: Option<Owner>,
+    children: BTreeSet<Owner>,
+    // Children with neither waits nor children: one of them proves at once that this owner can go on.
+    free_children: usize,
+    waits: Vec<Ticket>,
+    holds: Vec<(Resource, u32)>,
+    // How many needs name this owner's end.
+    awaited: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Held {
+    capacity: u32,
+    holders: BTreeMap<Owner, u32>,
+    // Slots of those holders who wait or have children. The others are as good as free.
+    busy: u64,
+    waits: BTreeSet<Ticket>,
+}
+
+#[derive(Clone, Debug)]
+struct Wait {
+    owner: Owner,
+    waiter: Waiter,
+    age: u64,
+    needs: Vec<Need>,
+}
+
+impl Node {
+    fn is_busy(&self) -> bool {
+        !self.waits.is_empty() || !self.children.is_empty()
+    }
+
+    fn is_depended_on(&self) -> bool {
+        self.parent.is_some() || !self.holds.is_empty() || self.awaited > 0
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.is_busy() && !self.is_depended_on()
+    }
+}
+
+impl WaitFor {
+    /// A graph without anybody in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares that `parent` does not end before `child`. A parent that is already below its child is ignored.
+    pub fn child(&mut self, child: Owner, parent: Owner) {
+        if self.ancestors(parent).any(|above| above == child) || self.parent(child) == Some(parent) {
+            return;
+        }
+        let before = self.parent(child);
+        self.orphan(child);
+        self.change(parent, |node| {
+            node.children.insert(child);
+            // Corrected below if the child is busy.
+            node.free_children += 1;
+        });
+        let node = self.owners.entry(child).or_default();
+        node.parent = Some(parent);
+        if node.is_busy() {
+            self.child_became(parent, true);
+        }
+        self.look_at(parent);
+        if let Some(before) = before {
+            self.look_at(before);
+        }
+    }
+
+    /// Declares that `owner` holds `slots` of a resource (or is one of those who will give a signal).
+    pub fn hold(&mut self, owner: Owner, resource: Resource, slots: u32) {
+        let node = self.owners.entry(owner).or_default();
+        match node.holds.iter_mut().find(|(held, _)| *held == resource) {
+            Some((_, count)) => *count = count.saturating_add(slots),
+            None => node.holds.push((resource, slots)),
+        }
+        let busy = node.is_busy();
+        let held = self.resources.entry(resource).or_default();
+        let count = held.holders.entry(owner).or_default();
+        *count = count.saturating_add(slots);
+        if busy {
+            held.busy += u64::from(slots);
+            self.look_at(owner);
+        }
+    }
+
+    /// How many slots of the resource the owner is declared to hold.
+    pub fn held(&self, owner: Owner, resource: Resource) -> u32 {
+        let held = self.resources.get(&resource);
+        held.and_then(|held| held.holders.get(&owner))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Says that `owner` gave slots back. More than it holds is all that it holds.
+    pub fn let_go(&mut self, owner: Owner, resource: Resource, slots: u32) {
+        let Some(node) = self.owners.get_mut(&owner) else {
+            return;
+        };
+        let Some(at) = node.holds.iter().position(|(held, _)| *held == resource) else {
+            return;
+        };
+        let gone = slots.min(node.holds[at].1);
+        node.holds[at].1 -= gone;
+        if node.holds[at].1 == 0 {
+            node.holds.swap_remove(at);
+        }
+        let busy = node.is_busy();
+        self.forget_if_empty(owner);
+        if let Some(held) = self.resources.get_mut(&resource) {
+            if busy {
+                held.busy = held.busy.saturating_sub(u64::from(gone));
+            }
+            if let Some(count) = held.holders.get_mut(&owner) {
+                *count -= gone.min(*count);
+                if *count == 0 {
+                    held.holders.remove(&owner);
+                }
+            }
+        }
+        // Whoever waits for a signal may have lost the last one who could give it.
+        self.look_at_waiters(resource);
+        self.forget_resource_if_empty(resource);
+    }
+
+    /// Declares that `owner` waits until all its `needs` are there, and gives the name of that wait.
+    ///
+    /// # Errors
+    ///
+    /// The cycle that this wait would have closed. It is then the youngest, so it is the one to be refused, and the
+    /// graph is as it was before.
+    pub fn wait(&mut self, owner: Owner, waiter: Waiter, needs: &[Need]) -> Result<Ticket, Deadlock> {
+        self.begun += 1;
+        let wait = Wait {
+            owner,
+            waiter,
+            age: self.begun,
+            needs: needs.to_vec(),
+        };
+        // With 2^24 waits at once the graph is full; what it cannot hold makes no edges.
+        let Ok(ticket) = self.waits.insert(wait) else {
+            return Ok(Ticket::from_bits(u64::MAX));
+        };
+        for need in needs {
+            match *need {
+                Need::Slots {
+                    resource, capacity, ..
+                } => {
+                    let held = self.resources.entry(resource).or_default();
+                    held.capacity = capacity;
+                    held.waits.insert(ticket);
+                }
+                Need::Signal(resource) => {
+                    self.resources.entry(resource).or_default().waits.insert(ticket);
+                }
+                Need::End(other) => self.owners.entry(other).or_default().awaited += 1,
+            }
+        }
+        self.change(owner, |node| node.waits.push(ticket));
+        match self.deadlock_from(owner) {
+            Some((victim, deadlock)) if victim == ticket => {
+                self.remove_wait(ticket);
+                Err(deadlock)
+            }
+            Some(_) | None => Ok(ticket),
+        }
+    }
+
+    /// Says that a wait is over: granted, refused, cancelled or timed out. A stale name does nothing.
+    pub fn wait_over(&mut self, wait: Ticket) {
+        if let Some(wait) = self.remove_wait(wait) {
+            self.look_at(wait.owner);
+        }
+    }
+
+    /// Says that `owner` ended: what it held is back, and nobody waits for it any more.
+    pub fn ended(&mut self, owner: Owner) {
+        let Some(node) = self.owners.get(&owner) else {
+            return;
+        };
+        let (parent, waits, holds, children) = (
+            node.parent,
+            node.waits.clone(),
+            node.holds.clone(),
+            node.children.clone(),
+        );
+        for wait in waits {
+            self.remove_wait(wait);
+        }
+        for child in children {
+            self.orphan(child);
+        }
+        for (resource, slots) in holds {
+            self.let_go(owner, resource, slots);
+        }
+        self.orphan(owner);
+        if let Some(parent) = parent {
+            self.look_at(parent);
+        }
+    }
+
+    /// Says that a resource has another capacity now.
+    pub fn resize(&mut self, resource: Resource, capacity: u32) {
+        if let Some(held) = self.resources.get_mut(&resource) {
+            held.capacity = capacity;
+            self.look_at_waiters(resource);
+        }
+    }
+
+    /// Takes the oldest deadlock that was found by an event other than the beginning of the wait that must give way.
+    /// The host refuses the victim at its machine.
+    pub fn pop_found(&mut self) -> Option<Deadlock> {
+        self.found.pop_front()
+    }
+
+    /// The owner and all who wait for its end as parents, upwards.
+    pub fn ancestors(&self, owner: Owner) -> impl Iterator<Item = Owner> + '_ {
+        std::iter::successors(Some(owner), |owner| self.parent(*owner))
+    }
+
+    /// How many waits are in the graph.
+    pub fn waiting(&self) -> usize {
+        self.waits.len()
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty() && self.resources.is_empty() && self.waits.is_empty()
+    }
+
+    fn parent(&self, owner: Owner) -> Option<Owner> {
+        self.owners.get(&owner).and_then(|node| node.parent)
+    }
+
+    /// Gives up the youngest waits until the owner can go on. A victim that had other waits is looked at in its turn:
+    /// the one given up may have been what those hoped for.
+    fn look_at(&mut self, owner: Owner) {
+        let mut open = vec![owner];
+        while let Some(owner) = open.last().copied() {
+            let Some((victim, deadlock)) = self.deadlock_from(owner) else {
+                open.pop();
+                continue;
+            };
+            open.extend(self.remove_wait(victim).map(|wait| wait.owner));
+            self.found.push_back(deadlock);
+        }
+    }
+
+    fn look_at_waiters(&mut self, resource: Resource) {
+        let Some(held) = self.resources.get(&resource) else {
+            return;
+        };
+        if held.busy == 0 || held.waits.is_empty() {
+            return;
+        }
+        for wait in held.waits.clone() {
+            if let Some(wait) = self.waits.get(wait) {
+                self.look_at(wait.owner);
+            }
+        }
+    }
+
+    fn deadlock_from(&self, owner: Owner) -> Option<(Ticket, Deadlock)> {
+        let node = self.owners.get(&owner)?;
+        if !node.is_depended_on() || self.can_go_on(owner, &BTreeSet::new()) {
+            return None;
+        }
+        Search::from(self, owner)?.youngest_on_a_cycle()
+    }
+
+    /// Whether the rules of the module let the owner go on, given some who are proved to.
+    fn can_go_on(&self, owner: Owner, proved: &BTreeSet<Owner>) -> bool {
+        let Some(node) = self.owners.get(&owner) else {
+            return true;
+        };
+        !node.is_busy()
+            || node.free_children > 0
+            || node.waits.iter().any(|wait| self.can_end(*wait, proved))
+            || (!proved.is_empty() && node.children.iter().any(|child| proved.contains(child)))
+    }
+
+    fn can_end(&self, wait: Ticket, proved: &BTreeSet<Owner>) -> bool {
+        let needs = self.waits.get(wait).map(|wait| &wait.needs[..]).unwrap_or(&[]);
+        needs.iter().all(|need| match *need {
+            Need::Slots { resource, slots, .. } => self.can_come(resource, slots, proved),
+            Need::End(other) => self.is_free(other) || proved.contains(&other),
+            Need::Signal(resource) => self.resources.get(&resource).is_none_or(|held| {
+                let mut givers = held.holders.keys();
+                held.holders.is_empty() || givers.any(|giver| self.is_free(*giver) || proved.contains(giver))
+            }),
+        })
+    }
+
+    fn can_come(&self, resource: Resource, slots: u32, proved: &BTreeSet<Owner>) -> bool {
+        let Some(held) = self.resources.get(&resource) else {
+            return true;
+        };
+        let (slots, capacity) = (u64::from(slots), u64::from(held.capacity));
+        if slots > capacity || held.busy + slots <= capacity {
+            return true;
+        }
+        if proved.is_empty() {
+            return false;
+        }
+        let mut stuck = held.busy;
+        for (holder, count) in &held.holders {
+            // Only busy holders are ever proved: the others were never counted.
+            if proved.contains(holder) {
+                stuck = stuck.saturating_sub(u64::from(*count));
+                if stuck + slots <= capacity {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn is_free(&self, owner: Owner) -> bool {
+        self.owners.get(&owner).is_none_or(|node| !node.is_busy())
+    }
+
+    /// The busy owners on whom this one depends, and through what.
+    fn dependencies(&self, owner: Owner, only: Option<Ticket>) -> Vec<(Awaits, Owner)> {
+        let Some(node) = self.owners.get(&owner) else {
+            return Vec::new();
+        };
+        let mut on = Vec::new();
+        for wait in node
+            .waits
+            .iter()
+            .filter(|wait| only.is_none_or(|only| only == **wait))
+        {
+            for need in self.waits.get(*wait).map(|wait| &wait.needs[..]).unwrap_or(&[]) {
+                match *need {
+                    Need::End(other) => on.push((Awaits::End, other)),
+                    Need::Slots { resource, .. } | Need::Signal(resource) => {
+                        let holders = self
+                            .resources
+                            .get(&resource)
+                            .into_iter()
+                            .flat_map(|held| held.holders.keys());
+                        on.extend(holders.map(|holder| (Awaits::Resource(resource), *holder)));
+                    }
+                }
+            }
+        }
+        if only.is_none() {
+            on.extend(node.children.iter().map(|child| (Awaits::End, *child)));
+        }
+        on.retain(|(_, other)| !self.is_free(*other));
+        on
+    }
+
+    fn remove_wait(&mut self, ticket: Ticket) -> Option<Wait> {
+        let wait = self.waits.remove(ticket)?;
+        for need in &wait.needs {
+            match *need {
+                Need::Slots { resource, .. } | Need::Signal(resource) => {
+                    if let Some(held) = self.resources.get_mut(&resource) {
+                        held.waits.remove(&ticket);
+                    }
+                    self.forget_resource_if_empty(resource);
+                }
+                Need::End(other) => {
+                    if let Some(node) = self.owners.get_mut(&other) {
+                        node.awaited = node.awaited.saturating_sub(1);
+                    }
+                    self.forget_if_empty(other);
+                }
+            }
+        }
+        self.change(wait.owner, |node| node.waits.retain(|other| *other != ticket));
+        Some(wait)
+    }
+
+    fn orphan(&mut self, child: Owner) {
+        let Some(node) = self.owners.get_mut(&child) else {
+            return;
+        };
+        let Some(parent) = node.parent.take() else { return };
+        let was_free = !node.is_busy();
+        self.forget_if_empty(child);
+        self.change(parent, |node| {
+            node.children.remove(&child);
+            if was_free {
+                node.free_children = node.free_children.saturating_sub(1);
+            }
+        });
+    }
+
+    /// Changes an owner's waits or children and keeps the sums that hang on whether it is busy.
+    fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Node)) {
+        let node = self.owners.entry(owner).or_default();
+        let was = node.is_busy();
+        change(node);
+        let is = node.is_busy();
+        let parent = node.parent;
+        if was != is {
+            for (resource, slots) in &node.holds {
+                if let Some(held) = self.resources.get_mut(resource) {
+                    let slots = u64::from(*slots);
+                    held.busy = if is {
+                        held.busy + slots
+                    } else {
+                        held.busy.saturating_sub(slots)
+                    };
+                }
+            }
+            if let Some(parent) = parent {
+                self.child_became(parent, is);
+            }
+        }
+        self.forget_if_empty(owner);
+    }
+
+    fn child_became(&mut self, parent: Owner, busy: bool) {
+        if let Some(node) = self.owners.get_mut(&parent) {
+            node.free_children = if busy {
+                node.free_children.saturating_sub(1)
+            } else {
+                node.free_children + 1
+            };
+        }
+    }
+
+    fn forget_if_empty(&mut self, owner: Owner) {
+        if self.owners.get(&owner).is_some_and(Node::is_empty) {
+            self.owners.remove(&owner);
+        }
+    }
+
+    fn forget_resource_if_empty(&mut self, resource: Resource) {
+        let empty = |held: &Held| held.holders.is_empty() && held.waits.is_empty();
+        if self.resources.get(&resource).is_some_and(empty) {
+            self.resources.remove(&resource);
+        }
+    }
+}
+
+/// A search for a proof that one owner can go on: depth first, each dependency looked at once, proofs handed up to
+/// those who depend on them as soon as they are found.
+struct Search<'a> {
+    graph: &'a WaitFor,
+    seen: BTreeSet<Owner>,
+    proved: BTreeSet<Owner>,
+    dependents: BTreeMap<Owner, Vec<Owner>>,
+}
+
+impl<'a> Search<'a> {
+    /// The finished search if there is no proof: then all that were seen and not proved are stuck.
+    fn from(graph: &'a WaitFor, start: Owner) -> Option<Self> {
+        let mut search = Self {
+            graph,
+            seen: BTreeSet::new(),
+            proved: BTreeSet::new(),
+            dependents: BTreeMap::new(),
+        };
+        search.seen.insert(start);
+        let mut path = vec![(start, graph.dependencies(start, None))];
+        while let Some((owner, rest)) = path.last_mut() {
+            let owner = *owner;
+            if search.proved.contains(&owner) {
+                path.pop();
+                continue;
+            }
+            let Some((_, other)) = rest.pop() else {
+                path.pop();
+                continue;
+            };
+            search.dependents.entry(other).or_default().push(owner);
+            if search.proved.contains(&other) {
+                search.prove(owner);
+            } else if search.seen.insert(other) {
+                search.prove(other);
+                if !search.proved.contains(&other) {
+                    path.push((other, graph.dependencies(other, None)));
+                }
+            }
+            if search.proved.contains(&start) {
+                return None;
+            }
+        }
+        Some(search)
+    }
+
+    fn prove(&mut self, owner: Owner) {
+        let mut open = vec![owner];
+        while let Some(owner) = open.pop() {
+            if self.proved.contains(&owner) || !self.graph.can_go_on(owner, &self.proved) {
+                continue;
+            }
+            self.proved.insert(owner);
+            open.extend(self.dependents.get(&owner).into_iter().flatten());
+        }
+    }
+
+    fn is_stuck(&self, owner: &Owner) -> bool {
+        self.seen.contains(owner) && !self.proved.contains(owner)
+    }
+
+    /// The youngest wait through which a cycle runs, and that cycle. Every set of stuck owners has one: each of them
+    /// depends on another, and parents alone cannot form a circle.
+    fn youngest_on_a_cycle(&self) -> Option<(Ticket, Deadlock)> {
+        let stuck = self.seen.iter().filter(|owner| self.is_stuck(owner));
+        let nodes = stuck.filter_map(|owner| self.graph.owners.get(owner));
+        let waits = nodes.flat_map(|node| node.waits.iter());
+        let mut waits: Vec<(Ticket, &Wait)> = waits
+            .filter_map(|ticket| Some((*ticket, self.graph.waits.get(*ticket)?)))
+            .collect();
+        waits.sort_unstable_by_key(|(_, wait)| std::cmp::Reverse(wait.age));
+        waits.into_iter().find_map(|(ticket, wait)| {
+            let chain = self.way_round(wait.owner, ticket);
+            let victim = wait.waiter;
+            (!chain.is_empty()).then_some((ticket, Deadlock { victim, chain }))
+        })
+    }
+
+    /// The shortest way from a stuck owner, through one of its waits, round to itself.
+    fn way_round(&self, first: Owner, through: Ticket) -> Vec<Link> {
+        let mut before: BTreeMap<Owner, Link> = BTreeMap::new();
+        let mut open = VecDeque::from([first]);
+        while let Some(owner) = open.pop_front() {
+            let only = (owner == first).then_some(through);
+            for (awaits, other) in self.graph.dependencies(owner, only) {
+                if self.is_stuck(&other) && !before.contains_key(&other) {
+                    before.insert(other, Link { owner, awaits });
+                    open.push_back(other);
+                }
+            }
+            if before.contains_key(&first) {
+                break;
+            }
+        }
+        let mut chain = Vec::new();
+        let mut at = first;
+        while let Some(link) = before.get(&at) {
+            chain.push(*link);
+            at = link.owner;
+            if at == first {
+                break;
+            }
+        }
+        chain.reverse();
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests;
