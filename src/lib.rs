@@ -8,6 +8,8 @@
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on |
 //! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
 
+#[cfg(all(target_arch = "wasm32", feature = "bindings"))]
+mod bindings;
 pub mod future;
 pub mod machine;
 #[cfg(feature = "scan")]

@@ -56,6 +56,11 @@ impl World {
         }
     }
 
+    /// Starts the generator again from a seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.random = Random::new(seed);
+    }
+
     /// The oldest decision that the host has not carried out.
     pub fn wake(&mut self) -> Option<Wake> {
         self.wakes.pop()

@@ -1,0 +1,116 @@
+//! The wasm boundary: the only `#[wasm_bindgen]` exports of the policy module. Numbers in, numbers out, no logic.
+//!
+//! An export takes ids and milliseconds and answers with one number; what does not fit lies in a fixed reply area that
+//! JavaScript reads through one `Float64Array`. No string, closure or user value ever crosses, so no user code ever
+//! runs inside a wasm frame.
+
+use crate::machine::time::Instant;
+use crate::machine::wakes::{Refusal, Why};
+use crate::machine::world::World;
+use std::cell::UnsafeCell;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+mod pool;
+
+/// Where answers lie that do not fit one number. The first cells are brought up to date after every call.
+#[repr(C)]
+struct Area {
+    cells: UnsafeCell<[f64; AREA_CELLS]>,
+    world: UnsafeCell<Option<World>>,
+}
+
+const AREA_CELLS: usize = 64;
+const WAKES: usize = 0;
+const NEXT_DEADLINE: usize = 1;
+const DETAIL: usize = 2;
+const WAKE_MACHINE: usize = 3;
+const WAKE_TICKET: usize = 4;
+const WAKE_WHY: usize = 5;
+/// Where a list of numbers begins.
+const LIST: usize = 8;
+
+// SAFETY: wasm32-unknown-unknown without atomics has one thread, and no export calls another or user code, so there
+// is never more than one reference to either cell.
+unsafe impl Sync for Area {}
+
+static AREA: Area = Area {
+    cells: UnsafeCell::new([0.0; AREA_CELLS]),
+    world: UnsafeCell::new(None),
+};
+
+/// Runs one call on the instance's world, and brings the head of the reply area up to date.
+fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T {
+    // SAFETY: see the `Sync` implementation above; `call` is ours and never comes back in.
+    let (world, cells) = unsafe { (&mut *AREA.world.get(), &mut *AREA.cells.get()) };
+    let world = world.get_or_insert_with(|| World::new(0));
+    let answer = call(world, cells);
+    cells[WAKES] = world.wakes.len() as f64;
+    cells[NEXT_DEADLINE] = world.next_deadline().map_or(f64::INFINITY, Instant::as_millis_f64);
+    answer
+}
+
+/// Where the reply area lies in linear memory.
+#[wasm_bindgen]
+pub fn area() -> usize {
+    AREA.cells.get() as usize
+}
+
+/// Starts a world whose jitter and probes follow from `seed`.
+#[wasm_bindgen]
+pub fn world_seed(seed: f64) {
+    at_world(|world, _| world.reseed(seed.to_bits()));
+}
+
+/// Takes the oldest wake into the reply area; 0 when there is none.
+#[wasm_bindgen]
+pub fn world_wake() -> u32 {
+    at_world(|world, cells| {
+        let Some(wake) = world.wake() else { return 0 };
+        cells[WAKE_MACHINE] = f64::from(wake.machine.0);
+        cells[WAKE_TICKET] = wake.ticket.to_bits() as f64;
+        cells[WAKE_WHY] = f64::from(match wake.why {
+            Why::Granted => 1,
+            Why::Accepted => 2,
+            Why::Expired => 3,
+            Why::Revoked => 4,
+            Why::Refused(refusal) => 16 + refusal_code(refusal, &mut cells[DETAIL]),
+        });
+        1
+    })
+}
+
+/// Carries out what time has brought.
+#[wasm_bindgen]
+pub fn world_on_deadline(now_ms: f64) {
+    at_world(|world, _| world.on_deadline(Instant::from_millis_f64(now_ms)));
+}
+
+/// The number of a refusal; what else it says goes into `detail`.
+fn refusal_code(refusal: Refusal, detail: &mut f64) -> u32 {
+    let (code, number) = match refusal {
+        Refusal::NotNow => (0, 0.0),
+        Refusal::QueueFull { queued } => (1, f64::from(queued)),
+        Refusal::Dropped { queued } => (2, f64::from(queued)),
+        Refusal::QueueTimeout => (3, 0.0),
+        Refusal::Shed { estimate } => (4, estimate.as_millis_f64()),
+        Refusal::BrokenCircuit { retry_at } => (5, retry_at.map_or(f64::INFINITY, Instant::as_millis_f64)),
+        Refusal::RateLimited { retry_at } => (6, retry_at.as_millis_f64()),
+        Refusal::Closed => (7, 0.0),
+        Refusal::NeverPossible { limit } => (8, f64::from(limit)),
+        Refusal::Deadlock => (9, 0.0),
+        Refusal::Conflict => (10, 0.0),
+    };
+    *detail = number;
+    code
+}
+
+/// A duration in milliseconds as microseconds; infinity is for ever.
+fn micros_of(millis: f64) -> u64 {
+    // `as` saturates, so infinity is u64::MAX, which is what machines call for ever.
+    (millis * 1000.0) as u64
+}
+
+/// A deadline in milliseconds of the host's clock; infinity is never.
+fn instant_of(millis: f64) -> Instant {
+    Instant::from_millis_f64(millis)
+}
