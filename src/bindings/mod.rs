@@ -4,6 +4,8 @@
 //! JavaScript reads through one `Float64Array`. No string, closure or user value ever crosses, so no user code ever
 //! runs inside a wasm frame.
 
+#![allow(unreachable_pub)] // wasm-bindgen exports what is `pub`, whatever the crate's own paths say.
+
 use crate::machine::time::Instant;
 use crate::machine::wakes::{Refusal, Why};
 use crate::machine::world::World;
@@ -11,6 +13,8 @@ use std::cell::UnsafeCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 mod pool;
+#[cfg(feature = "test-trap")]
+mod trap;
 
 /// Where answers lie that do not fit one number. The first cells are brought up to date after every call.
 #[repr(C)]
@@ -45,7 +49,9 @@ fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T 
     let world = world.get_or_insert_with(|| World::new(0));
     let answer = call(world, cells);
     cells[WAKES] = world.wakes.len() as f64;
-    cells[NEXT_DEADLINE] = world.next_deadline().map_or(f64::INFINITY, Instant::as_millis_f64);
+    cells[NEXT_DEADLINE] = world
+        .next_deadline()
+        .map_or(f64::INFINITY, Instant::as_millis_f64);
     answer
 }
 

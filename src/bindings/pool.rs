@@ -121,7 +121,12 @@ pub fn pool_cancel(pool: u32, now_ms: f64, ticket: f64) -> u32 {
 pub fn pool_renew(pool: u32, now_ms: f64, ticket: f64, run_for_ms: f64) -> f64 {
     at_world(|world, _| {
         world
-            .pool_renew(instant_of(now_ms), MachineId(pool), ticket_of(ticket), micros_of(run_for_ms))
+            .pool_renew(
+                instant_of(now_ms),
+                MachineId(pool),
+                ticket_of(ticket),
+                micros_of(run_for_ms),
+            )
             .map_or(-1.0, |ends| ends.as_millis_f64())
     })
 }
@@ -154,7 +159,12 @@ pub fn pool_cool_down(pool: u32, until_ms: f64) {
 #[wasm_bindgen]
 pub fn pool_close(pool: u32, now_ms: f64, refuse_queue: bool, grace_ms: f64) {
     at_world(|world, _| {
-        world.pool_close(instant_of(now_ms), MachineId(pool), refuse_queue, micros_of(grace_ms));
+        world.pool_close(
+            instant_of(now_ms),
+            MachineId(pool),
+            refuse_queue,
+            micros_of(grace_ms),
+        );
     });
 }
 
@@ -172,7 +182,9 @@ pub fn pool_adopt(pool: u32, now_ms: f64, weight: u32) -> f64 {
 #[wasm_bindgen]
 pub fn pool_count(pool: u32, which: u32) -> u32 {
     at_world(|world, _| {
-        let Some(permits) = world.pool(MachineId(pool)) else { return 0 };
+        let Some(permits) = world.pool(MachineId(pool)) else {
+            return 0;
+        };
         match which {
             0 => permits.active(),
             1 => permits.queued(),
@@ -188,7 +200,9 @@ pub fn pool_count(pool: u32, which: u32) -> u32 {
 #[wasm_bindgen]
 pub fn pool_stats(pool: u32, now_ms: f64) -> u32 {
     at_world(|world, cells| {
-        let Some(permits) = world.pool(MachineId(pool)) else { return 0 };
+        let Some(permits) = world.pool(MachineId(pool)) else {
+            return 0;
+        };
         let counts = &permits.counts;
         let numbers = [
             f64::from(permits.active()),
