@@ -5,7 +5,8 @@
 import { parseArgs } from "node:util";
 import { PlainError } from "./step.mjs";
 
-class UsageError extends PlainError {
+/** Bad usage: one sentence, exit code 2. */
+export class UsageError extends PlainError {
   exitCode = 2;
 }
 
