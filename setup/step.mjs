@@ -74,8 +74,14 @@ export function run(command, args = [], { cwd, env, quiet = false, timeout = 0, 
 export async function must(command, args, { advice, ...options } = {}) {
   const { code, output } = await run(command, args, { quiet: true, ...options });
   if (code === 0) return output;
-  const tail = options.quiet === false ? "" : `${output.trimEnd().split("\n").slice(-25).join("\n")}\n`;
+  const tail = options.quiet === false ? "" : `${shortened(output)}\n`;
   throw new PlainError(`${tail}\`${[command, ...args].join(" ")}\` failed.${advice ? ` ${advice}` : ""}`);
+}
+
+/** The beginning and the end of what a program said: one of them says why it failed. */
+function shortened(output) {
+  const lines = output.trimEnd().split("\n");
+  return lines.length <= 40 ? lines.join("\n") : [...lines.slice(0, 20), "…", ...lines.slice(-20)].join("\n");
 }
 
 /** Ends a child together with everything it started. */
