@@ -21,7 +21,8 @@ function browserRuntime(name, command) {
     async start(only) {
       const entry = `import { runCases } from "./cases.js";
 const results = await runCases(${JSON.stringify(name)}, ${JSON.stringify(only)});
-await fetch("/results", { method: "POST", body: JSON.stringify({ version: navigator.userAgent, results }) });
+const [version] = navigator.userAgent.match(/(Firefox|Chrome|Version)\\/[\\d.]+/) ?? [navigator.userAgent];
+await fetch("/results", { method: "POST", body: JSON.stringify({ version, results }) });
 `;
       const { main } = await link(name, entry, ["browser", "import"]);
       return postedBy(readFileSync(main), (url, profile) => command(browsers[name].find(), url, profile));
