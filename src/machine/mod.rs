@@ -3,9 +3,11 @@
 //! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
 //! `World` holds all machines of one instance.
 
+pub mod cache;
 pub mod config;
 pub mod gate;
 pub mod histogram;
+pub mod keys;
 pub mod line;
 pub mod permits;
 pub mod queue;

@@ -31,6 +31,10 @@ pub enum Why {
     Accepted,
     /// It was turned away; its ticket is stale.
     Refused(Refusal),
+    /// What it waited for is there, brought by somebody else.
+    Ready,
+    /// What it waited for failed in somebody else's hands, and the failure is shared.
+    Failed,
     /// What it held was taken back because its time was over.
     Expired,
     /// What it held was taken back because the machine was closed and its grace is over.
