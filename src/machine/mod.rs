@@ -4,7 +4,10 @@
 //! `World` holds all machines of one instance.
 
 pub mod cache;
+pub mod barrier;
+pub mod channel;
 pub mod config;
+pub mod event;
 pub mod gate;
 pub mod histogram;
 pub mod keys;
@@ -19,5 +22,6 @@ pub mod ticket;
 pub mod time;
 pub mod token_bucket;
 pub mod wait_for;
+pub mod waiters;
 pub mod wakes;
 pub mod world;
