@@ -1,0 +1,199 @@
+//! A barrier: nobody passes until `parties` have arrived, then all of them do, and the next generation begins.
+//!
+//! Whoever leaves early (cancelled or out of patience) gives its place back: the barrier is not broken for the others,
+//! who wait for somebody else instead.
+
+use super::config::ConfigError;
+use super::line::Line;
+use super::permits::Patience;
+use super::ticket::{StaleTicket, Ticket};
+use super::time::Instant;
+use super::waiters::Waiters;
+use super::wakes::{Refusal, Wakes, Why};
+
+/// The answer to a party that arrives.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Arrival {
+    /// It was the last one: everybody passes. Exactly one party of each generation is told this, so that it can do
+    /// what is to be done once.
+    Last {
+        /// The generation that is now complete, counted from 0.
+        generation: u64,
+    },
+    /// Others are missing; a wake will follow.
+    Waiting(Ticket),
+    /// Others are missing, and the caller would not wait. It does not count as arrived.
+    Refused(Refusal),
+}
+
+/// A barrier. See the module.
+#[derive(Clone, Debug)]
+pub struct Barrier {
+    parties: u32,
+    generation: u64,
+    waiters: Waiters<()>,
+    line: Line<Ticket>,
+}
+
+impl Barrier {
+    /// A barrier for so many parties.
+    ///
+    /// # Errors
+    ///
+    /// For no parties at all.
+    pub fn new(parties: u32) -> Result<Self, ConfigError> {
+        if parties == 0 {
+            return Err(ConfigError::integer("parties", "an integer ≥ 1", 0));
+        }
+        Ok(Self {
+            parties,
+            generation: 0,
+            waiters: Waiters::new(),
+            line: Line::new(),
+        })
+    }
+
+    /// Arrives.
+    pub fn arrive(&mut self, now: Instant, patience: Patience, wakes: &mut Wakes) -> Arrival {
+        self.on_deadline(now, wakes);
+        if self.waiters.len() + 1 >= self.parties as usize {
+            let generation = self.generation;
+            self.generation += 1;
+            self.open(wakes);
+            return Arrival::Last { generation };
+        }
+        match self.waiters.enter(now, patience, ()) {
+            Some(ticket) => {
+                self.line.push(0, ticket);
+                Arrival::Waiting(ticket)
+            }
+            None => Arrival::Refused(Refusal::NotNow),
+        }
+    }
+
+    /// Leaves before the others have come.
+    pub fn cancel(&mut self, ticket: Ticket) -> Result<(), StaleTicket> {
+        self.waiters.leave(ticket).ok_or(StaleTicket)?;
+        let waiters = &self.waiters;
+        self.line.left(|other| waiters.contains(other));
+        Ok(())
+    }
+
+    /// Turns away those who have waited as long as they would. Spurious calls do nothing.
+    pub fn on_deadline(&mut self, now: Instant, wakes: &mut Wakes) {
+        while let Some((ticket, ())) = self.waiters.expired(now) {
+            wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.waiters.next_deadline()
+    }
+
+    /// How many it takes.
+    pub fn parties(&self) -> u32 {
+        self.parties
+    }
+
+    /// How many have arrived and wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Which generation is gathering now, counted from 0.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn open(&mut self, wakes: &mut Wakes) {
+        let mut served = Vec::with_capacity(self.waiters.len());
+        let waiters = &self.waiters;
+        while let Some((_, ticket)) = self.line.pop(|ticket| waiters.contains(ticket)) {
+            served.push(ticket);
+        }
+        for ticket in served {
+            self.waiters.leave(ticket);
+            wakes.push(ticket, Why::Granted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn waiting(answer: Arrival) -> Ticket {
+        match answer {
+            Arrival::Waiting(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_barrier_for_nobody_is_refused_with_a_sentence() {
+        let error = Barrier::new(0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Expected `parties` to be an integer ≥ 1, got `0`"
+        );
+    }
+
+    #[test]
+    fn the_last_to_arrive_opens_and_the_next_generation_begins() {
+        let (mut barrier, mut wakes) = (Barrier::new(3).unwrap(), Wakes::new());
+        for generation in 0..2 {
+            let first = waiting(barrier.arrive(Instant::ZERO, Patience::Forever, &mut wakes));
+            let second = waiting(barrier.arrive(Instant::ZERO, Patience::Forever, &mut wakes));
+            let last = barrier.arrive(Instant::ZERO, Patience::None, &mut wakes);
+            assert_eq!(last, Arrival::Last { generation });
+            assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(first));
+            assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(second));
+            assert!(wakes.is_empty());
+        }
+    }
+
+    #[test]
+    fn whoever_leaves_gives_its_place_back_and_breaks_nothing() {
+        let (mut barrier, mut wakes) = (Barrier::new(2).unwrap(), Wakes::new());
+        let gone = waiting(barrier.arrive(Instant::ZERO, Patience::Forever, &mut wakes));
+        barrier.cancel(gone).unwrap();
+        let stays = waiting(barrier.arrive(Instant::ZERO, Patience::Micros(5), &mut wakes));
+        assert!(wakes.is_empty());
+        barrier.on_deadline(Instant::from_micros(4), &mut wakes);
+        assert!(wakes.is_empty());
+        barrier.on_deadline(Instant::from_micros(5), &mut wakes);
+        assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(stays));
+        assert_eq!(barrier.waiting(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_pass_as_there_are_parties_in_each_generation(
+            parties in 1u32..5,
+            ops in prop::collection::vec(0u8..4, 1..100),
+        ) {
+            let (mut barrier, mut wakes) = (Barrier::new(parties).unwrap(), Wakes::new());
+            let mut here = std::collections::BTreeSet::new();
+            let mut complete = 0;
+            for op in ops {
+                if op > 0 {
+                    match barrier.arrive(Instant::ZERO, Patience::Forever, &mut wakes) {
+                        Arrival::Waiting(ticket) => { here.insert(ticket); }
+                        answer => {
+                            prop_assert_eq!(answer, Arrival::Last { generation: complete });
+                            complete += 1;
+                            prop_assert_eq!(wakes.len() as u32, parties - 1);
+                        }
+                    }
+                } else if let Some(ticket) = here.pop_first() {
+                    barrier.cancel(ticket).unwrap();
+                }
+                while let Some(wake) = wakes.pop() { prop_assert!(here.remove(&wake.ticket)); }
+                prop_assert_eq!(barrier.waiting(), here.len());
+                prop_assert!(here.len() < parties as usize);
+            }
+        }
+    }
+}
