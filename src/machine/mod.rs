@@ -3,8 +3,8 @@
 //! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
 //! `World` holds all machines of one instance.
 
-pub mod cache;
 pub mod barrier;
+pub mod cache;
 pub mod channel;
 pub mod config;
 pub mod event;
