@@ -79,6 +79,8 @@ pub fn world_wake() -> u32 {
             Why::Accepted => 2,
             Why::Expired => 3,
             Why::Revoked => 4,
+            Why::Ready => 5,
+            Why::Failed => 6,
             Why::Refused(refusal) => 16 + refusal_code(refusal, &mut cells[DETAIL]),
         });
         1
