@@ -399,6 +399,7 @@ proptest! {
                     }
                     Why::Accepted => assert_eq!(before, Some(State::Waiting)),
                     Why::Refused(_) => { assert_eq!(before, Some(State::Waiting)); known.remove(&ticket); }
+                    Why::Ready | Why::Failed => panic!("a pool brings nothing"),
                     Why::Expired | Why::Revoked => match before {
                         Some(State::Running { at_end: AtEnd::Revoke, .. }) => { known.remove(&ticket); }
                         Some(State::Running { at_end: AtEnd::Abandon, .. }) => { known.insert(ticket, State::Abandoned); }
