@@ -3,7 +3,9 @@
 //! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
 //! `World` holds all machines of one instance.
 
+pub mod backoff;
 pub mod barrier;
+pub mod breaker;
 pub mod cache;
 pub mod channel;
 pub mod config;
