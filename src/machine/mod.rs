@@ -18,6 +18,7 @@ pub mod permits;
 pub mod queue;
 pub mod random;
 pub mod rate;
+pub mod retry;
 pub mod sliding_window;
 pub mod steady;
 pub mod ticket;
