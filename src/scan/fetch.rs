@@ -339,6 +339,8 @@ pub struct FetchError {
     pub kind: FetchErrorKind,
     /// The platform's own words, or ours where it has none.
     pub message: String,
+    /// For [`FetchErrorKind::BreakerOpen`]: when it makes sense to ask again.
+    pub retry_after: Option<Duration>,
 }
 
 impl FetchError {
@@ -347,7 +349,15 @@ impl FetchError {
         Self {
             kind,
             message: message.into(),
+            retry_after: None,
         }
+    }
+
+    /// The same error with the time after which it makes sense to ask again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 }
 

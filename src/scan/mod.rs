@@ -9,10 +9,20 @@
 //! | [`fake`] | a network that answers from a script, in virtual time |
 //! | [`plugins`] | the plugins that come with the crate |
 
+pub mod config;
+pub mod event;
 pub mod fake;
 pub mod fetch;
 pub mod finding;
+mod gate;
+mod hosts;
+pub mod metrics;
+mod monitor;
 pub mod plugin;
 pub mod plugins;
+pub mod report;
+pub mod scanner;
+mod suggest;
 pub mod target;
 pub mod targets;
+mod visit;

@@ -1,1 +1,54 @@
 //! The plugins that come with the crate, one file each.
+
+pub mod http_probe;
+
+use std::rc::Rc;
+
+use super::config::ScanConfig;
+use super::plugin::{Level, Mode, Plugin};
+
+/// How a scan comes by a plugin: what is known of it beforehand, and how to make it.
+#[derive(Clone)]
+pub struct PluginEntry {
+    pub(super) name: &'static str,
+    pub(super) mode: Mode,
+    pub(super) level: Level,
+    pub(super) make: Make,
+}
+
+type Make = Rc<dyn Fn(&ScanConfig) -> Result<Rc<dyn Plugin>, String>>;
+
+impl PluginEntry {
+    /// A plugin that is made when a scan begins. If making it fails, that is one error result for each target.
+    pub fn new(
+        name: &'static str,
+        mode: Mode,
+        level: Level,
+        make: impl Fn(&ScanConfig) -> Result<Rc<dyn Plugin>, String> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            mode,
+            level,
+            make: Rc::new(make),
+        }
+    }
+
+    /// A plugin that is there already.
+    pub fn ready(plugin: impl Plugin + 'static) -> Self {
+        let plugin: Rc<dyn Plugin> = Rc::new(plugin);
+        Self::new(plugin.name(), plugin.mode(), plugin.level(), move |_| {
+            Ok(Rc::clone(&plugin))
+        })
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// Every plugin that comes with the crate.
+pub fn all() -> Vec<PluginEntry> {
+    vec![http_probe::entry()]
+}
