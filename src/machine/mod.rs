@@ -13,6 +13,7 @@ pub mod event;
 pub mod gate;
 pub mod histogram;
 pub mod keys;
+pub mod limiter;
 pub mod line;
 pub mod permits;
 pub mod queue;

@@ -146,6 +146,27 @@ impl Rate {
         }
     }
 
+    /// When `cost` may be taken once `ahead`, the costs of those who wait before, was taken as soon as it could be.
+    /// An estimate that is never late by itself: costs that do not fit into what is left of a window come later.
+    pub fn ready_after(&mut self, now: Instant, ahead: u64, cost: u32) -> Verdict {
+        let limit = self.largest();
+        if cost > limit {
+            return Verdict::Never { limit };
+        }
+        let now = self.clock.read(now);
+        let begins = self.cool_until.max(now);
+        let ready = self.rules.iter_mut().map(|rule| match rule {
+            Rule::TokenBucket(bucket) => bucket.ready_after(now, ahead, cost),
+            Rule::SlidingWindow(window) => window.ready_after(now, ahead, cost),
+        });
+        let ready = ready.fold(begins, u64::max);
+        if ready <= now {
+            Verdict::Pass
+        } else {
+            Verdict::NotBefore(self.clock.host_time(ready))
+        }
+    }
+
     /// Gives back what was taken at `taken_at` (the `now` of that call) for something that never began. It leaves
     /// every rule as it would be had the take never been.
     pub fn refund(&mut self, now: Instant, taken_at: Instant, cost: u32) {
@@ -308,6 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_before_are_reckoned_with() {
+        let mut bucket = Rate::new([bucket(10, 10)]);
+        assert_eq!(bucket.ready_after(at(0), 9, 1), Verdict::Pass);
+        assert_eq!(bucket.ready_after(at(0), 10, 1), Verdict::NotBefore(at(100)));
+        assert_eq!(bucket.ready_after(at(500), 34, 1), Verdict::NotBefore(at(3000)));
+        let mut window = Rate::new([window(10)]);
+        window.try_take(at(200), 4);
+        assert_eq!(window.ready_after(at(300), 5, 1), Verdict::Pass);
+        assert_eq!(window.ready_after(at(300), 6, 1), Verdict::NotBefore(at(1200)));
+        assert_eq!(window.ready_after(at(300), 10, 1), Verdict::NotBefore(at(1300)));
+        assert_eq!(window.ready_after(at(300), 20, 1), Verdict::NotBefore(at(2300)));
+        assert_eq!(window.ready_after(at(300), 0, 11), Verdict::Never { limit: 10 });
+        window.cool_down(at(300), at(900));
+        assert_eq!(window.ready_after(at(300), 0, 0), Verdict::NotBefore(at(900)));
+    }
+
+    #[test]
     fn a_cool_down_pauses_the_whole_gate_and_the_latest_counts() {
         let mut rate = Rate::new(either());
         rate.cool_down(at(0), at(300));
@@ -381,6 +419,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn who_comes_after_the_others_passes_when_it_was_told(
+            taken in 0u32..10, ahead in 0u64..50, now in 0u64..2000,
+        ) {
+            for rule in either() {
+                let mut rate = Rate::new([rule]);
+                rate.try_take(at(0), taken);
+                let told = match rate.ready_after(at(now), ahead, 1) {
+                    Verdict::NotBefore(then) => then,
+                    _ => at(now),
+                };
+                let mut then = at(now);
+                for _ in 0..=ahead {
+                    then = rate.ready_at(then, 1).unwrap();
+                    rate.try_take(then, 1);
+                }
+                prop_assert_eq!(told, then);
+            }
+        }
+
         #[test]
         fn whatever_the_operations_no_more_begins_than_the_rules_allow(
             ops in prop::collection::vec((0u8..10, 0u64..400, 1u32..6), 1..150),

@@ -100,6 +100,19 @@ impl SlidingWindow {
         now
     }
 
+    /// When there is room for `cost` once `ahead` was taken, each as soon as there was room for it.
+    pub fn ready_after(&mut self, now: u64, ahead: u64, cost: u32) -> u64 {
+        let total = ahead.saturating_add(u64::from(cost));
+        let limit = u64::from(self.config.limit);
+        // Windows repeat: what is taken when all of this one is gone has room a whole period after its own room here.
+        let (windows, within) = match total.checked_sub(1) {
+            Some(before) => (before / limit, (before % limit + 1) as u32),
+            None => (0, 0),
+        };
+        let first = self.ready_at(now, within);
+        first.saturating_add(windows.saturating_mul(self.per))
+    }
+
     /// Takes `cost`, for which there is room.
     pub fn take(&mut self, now: u64, cost: u32) {
         self.expire(now);

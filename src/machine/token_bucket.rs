@@ -116,6 +116,22 @@ impl TokenBucket {
         ready.micros.saturating_add(u64::from(ready.parts > 0))
     }
 
+    /// When `cost` tokens are there once `ahead` others were taken, each as soon as it was there.
+    pub fn ready_after(&self, now: u64, ahead: u64, cost: u32) -> u64 {
+        let limit = self.config.limit;
+        let total = ahead.saturating_add(u64::from(cost)).min(u64::from(u32::MAX)) as u32;
+        let now = Span {
+            micros: now,
+            parts: 0,
+        };
+        let full_again = self
+            .full_at
+            .max(now)
+            .plus(self.config.token.times(total, limit), limit);
+        let ready = full_again.minus(self.config.refill, limit);
+        ready.micros.saturating_add(u64::from(ready.parts > 0))
+    }
+
     /// Takes `cost` tokens that are there.
     pub fn take(&mut self, now: u64, cost: u32) {
         let from_full = self.full_at.micros.saturating_sub(now);
