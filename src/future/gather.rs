@@ -291,8 +291,10 @@ fn put<T>(results: &mut Vec<Option<T>>, index: usize, value: T) {
 struct Progress {
     done: usize,
     total: Option<usize>,
-    report: Option<Box<dyn FnMut(usize, Option<usize>)>>,
+    report: Option<Report>,
 }
+
+type Report = Box<dyn FnMut(usize, Option<usize>)>;
 
 impl Progress {
     fn of(tasks: &impl Iterator) -> Self {
