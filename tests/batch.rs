@@ -1,4 +1,5 @@
 //! Items in batches, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures::StreamExt;
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,5 @@
 //! Many futures at once, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures::{FutureExt, StreamExt};
 use std::cell::{Cell, RefCell};

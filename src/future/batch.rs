@@ -200,10 +200,11 @@ struct Shared<R, P, E> {
 struct Hooks<E> {
     done: RefCell<usize>,
     total: RefCell<Option<usize>>,
-    error: RefCell<Option<Box<dyn FnMut(usize, &E)>>>,
+    error: RefCell<Option<Handler<E>>>,
     progress: RefCell<Option<Report>>,
 }
 
+type Handler<E> = Box<dyn FnMut(usize, &E)>;
 type Report = Box<dyn FnMut(usize, Option<usize>)>;
 
 impl<E> Default for Hooks<E> {

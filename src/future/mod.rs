@@ -3,17 +3,42 @@
 //! A [`Runtime`] gives what a host has and a machine must not have: a clock, timers, tasks and a way to park. On the
 //! web that is `WebRuntime`; in tests it is [`VirtualRuntime`], whose clock jumps.
 
+pub mod acquire_error;
 pub mod batch;
 pub mod gather;
+pub mod host;
+mod ledger;
+mod place;
+pub mod pool;
+pub mod pool_map;
+pub mod pool_options;
+pub mod run_options;
+mod running;
 pub mod runtime;
+pub mod semaphore;
+pub mod submission;
+pub mod task;
 pub mod timeout;
 pub mod virtual_runtime;
 #[cfg(target_arch = "wasm32")]
 pub mod web_runtime;
 
+pub use crate::machine::config::ConfigError;
+pub use crate::machine::gate::Outcome;
+pub use crate::machine::queue::{Overflow, QueueConfig};
+pub use crate::machine::time::Instant;
+pub use acquire_error::AcquireError;
 pub use batch::{BatchError, BatchOptions, BatchResult, Batches, batch};
 pub use gather::{AsCompleted, Gather, Partition, TryGather, as_completed, gather, partition, try_gather};
+pub use host::Host;
+pub use pool::Pool;
+pub use pool_map::PoolMap;
+pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
+pub use run_options::RunOptions;
 pub use runtime::{Parker, Runtime, TaskParker};
+pub use semaphore::{OwnedPermit, Permit, Semaphore};
+pub use submission::Submission;
+pub use task::{RunError, TaskContext, TaskInfo, TaskState};
 pub use timeout::{TimeoutError, timeout};
 pub use virtual_runtime::{Stalled, VirtualRuntime};
 #[cfg(target_arch = "wasm32")]

@@ -1,0 +1,287 @@
+//! The host of one world: it owns the clock, carries out what the machines decide and keeps their one timer.
+
+use super::ledger::{Ledger, Seat};
+use super::runtime::{Parker, Runtime};
+use crate::machine::random::Random;
+use crate::machine::time::Instant;
+use crate::machine::wakes::{MachineId, Wake};
+use crate::machine::world::World;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Poll, ready};
+
+/// Where pools, rates, breakers and locks live. What is made from one host shares one world: one admission can cover a
+/// pool, its rates and a breaker it shares with another, and all of it keeps a single timer.
+///
+/// A host is a cheap handle. Making one touches neither clock nor randomness, so that it may be made at the top level of a
+/// module where hosts forbid both.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate::{Host, RunOptions, Semaphore, VirtualRuntime};
+///
+/// let host = Host::new(VirtualRuntime::new());
+/// let semaphore = Semaphore::new(&host, 2)?;
+/// let permit = semaphore.try_acquire(RunOptions::new())?;
+/// assert!(permit.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Host<R: Runtime>(Rc<Shared<R>>);
+
+struct Shared<R: Runtime> {
+    runtime: R,
+    world: RefCell<World>,
+    seeded: Cell<bool>,
+    ledgers: RefCell<BTreeMap<MachineId, Rc<Ledger<R::Parker>>>>,
+    watchers: RefCell<BTreeMap<u64, R::Parker>>,
+    numbers: Cell<u64>,
+    draining: Cell<bool>,
+    driver: RefCell<Driver<R::Parker>>,
+}
+
+/// The task that keeps the one timer. There is none while no machine wants to be called.
+enum Driver<P> {
+    None,
+    Sleeping { until: Instant, parker: P },
+}
+
+impl<R: Runtime> Host<R> {
+    /// An empty world on `runtime`.
+    pub fn new(runtime: R) -> Self {
+        Self(Rc::new(Shared {
+            runtime,
+            world: RefCell::new(World::new(0)),
+            seeded: Cell::new(false),
+            ledgers: RefCell::default(),
+            watchers: RefCell::default(),
+            numbers: Cell::new(0),
+            draining: Cell::new(false),
+            driver: RefCell::new(Driver::None),
+        }))
+    }
+
+    /// The runtime it lives on.
+    pub fn runtime(&self) -> &R {
+        &self.0.runtime
+    }
+
+    /// A generator of its own for something that lives here, seeded from the runtime.
+    pub(crate) fn random(&self) -> Random {
+        Random::new(self.0.runtime.seed())
+    }
+
+    /// The next of the numbers by which tasks are told apart.
+    pub(crate) fn number(&self) -> u64 {
+        let number = self.0.numbers.get() + 1;
+        self.0.numbers.set(number);
+        number
+    }
+
+    /// Calls into the world, then carries out what it decided. No code of the caller's runs inside the borrow.
+    pub(crate) fn call<T>(&self, event: impl FnOnce(&mut World, Instant) -> T) -> T {
+        let outcome = self.call_quietly(event);
+        self.drain();
+        outcome
+    }
+
+    /// Calls into the world and leaves what it decided in the ring: the caller still has something to put down before
+    /// [`drain`](Self::drain).
+    pub(crate) fn call_quietly<T>(&self, event: impl FnOnce(&mut World, Instant) -> T) -> T {
+        let now = self.0.runtime.now();
+        event(&mut self.0.world.borrow_mut(), now)
+    }
+
+    /// Seeds the world's generator, once. Not when the host is made: at the top level of a module randomness may be forbidden.
+    pub(crate) fn seed(&self) {
+        if !self.0.seeded.replace(true) {
+            let seed = self.0.runtime.seed();
+            self.0.world.borrow_mut().reseed(seed);
+        }
+    }
+
+    /// Looks at the world; nothing can have been decided by that.
+    pub(crate) fn look<T>(&self, glance: impl FnOnce(&World, Instant) -> T) -> T {
+        glance(&self.0.world.borrow(), self.0.runtime.now())
+    }
+
+    /// Carries out what time has brought. Called by the timer, and by waiters that were woken for no reason they know.
+    pub(crate) fn tick(&self) {
+        self.call(|world, now| world.on_deadline(now));
+    }
+
+    /// Opens the books of a machine: from here on its wakes find their seats.
+    pub(crate) fn open_ledger(&self, machine: MachineId) -> Rc<Ledger<R::Parker>> {
+        let ledger = Rc::new(Ledger::default());
+        self.0.ledgers.borrow_mut().insert(machine, Rc::clone(&ledger));
+        ledger
+    }
+
+    /// Closes the books of a machine that is gone.
+    pub(crate) fn close_ledger(&self, machine: MachineId) {
+        self.0.ledgers.borrow_mut().remove(&machine);
+    }
+
+    /// Waits until `done` says so of the world; it is asked after every event, so this is for rare occasions.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the watch.
+    pub(crate) async fn watch<T>(&self, done: impl Fn(&World) -> Option<T>) -> T {
+        let parker = self.0.runtime.park();
+        let number = self.number();
+        self.0.watchers.borrow_mut().insert(number, parker.clone());
+        let _watch = Watch { host: self, number };
+        poll_fn(|context| {
+            loop {
+                if let Some(outcome) = self.look(|world, _| done(world)) {
+                    return Poll::Ready(outcome);
+                }
+                ready!(parker.poll_parked(context));
+            }
+        })
+        .await
+    }
+
+    /// Carries out what the world decided. Unparking can run code that comes back in here: then the inner call leaves its decisions in
+    /// the ring, and this one, the outermost, carries them out in their order.
+    pub(crate) fn drain(&self) {
+        if self.0.draining.get() {
+            return;
+        }
+        {
+            let _outermost = Draining::begin(&self.0.draining);
+            while let Some(wake) = self.next_wake() {
+                if let Some(seat) = self.seat_of(&wake) {
+                    seat.decide(wake.why, self.0.runtime.now());
+                    seat.parker.unpark();
+                }
+            }
+        }
+        self.keep_timer();
+        let watchers: Vec<_> = self.0.watchers.borrow().values().cloned().collect();
+        for watcher in watchers {
+            watcher.unpark();
+        }
+    }
+
+    fn next_wake(&self) -> Option<Wake> {
+        self.0.world.borrow_mut().wake()
+    }
+
+    fn seat_of(&self, wake: &Wake) -> Option<Rc<Seat<R::Parker>>> {
+        let ledgers = self.0.ledgers.borrow();
+        let ledger = ledgers.get(&wake.machine)?;
+        ledger.note(wake.ticket, wake.why);
+        ledger.seat(wake.ticket)
+    }
+
+    /// Sees to it that the driver sleeps no longer than until the next deadline, and not at all if there is none.
+    fn keep_timer(&self) {
+        let next = self.0.world.borrow().next_deadline();
+        let stir = {
+            let mut driver = self.0.driver.borrow_mut();
+            match (&mut *driver, next) {
+                (Driver::None, None) => None,
+                (Driver::None, Some(until)) => {
+                    let parker = self.0.runtime.park();
+                    *driver = Driver::Sleeping {
+                        until,
+                        parker: parker.clone(),
+                    };
+                    let task = drive(self.0.runtime.clone(), Rc::downgrade(&self.0), parker);
+                    self.0.runtime.spawn(task);
+                    None
+                }
+                (Driver::Sleeping { until, .. }, Some(next)) if *until <= next => None,
+                (Driver::Sleeping { parker, .. }, _) => Some(parker.clone()),
+            }
+        };
+        if let Some(parker) = stir {
+            parker.unpark();
+        }
+    }
+}
+
+/// Sleeps until the next deadline and calls the world, until no machine wants to be called or the host is gone.
+async fn drive<R: Runtime>(runtime: R, shared: Weak<Shared<R>>, parker: R::Parker) {
+    loop {
+        let Some(host) = shared.upgrade().map(Host) else {
+            return;
+        };
+        let Some(next) = host.0.world.borrow().next_deadline() else {
+            *host.0.driver.borrow_mut() = Driver::None;
+            return;
+        };
+        if let Driver::Sleeping { until, .. } = &mut *host.0.driver.borrow_mut() {
+            *until = next;
+        }
+        if next <= runtime.now() {
+            host.tick();
+            drop(host);
+            // A host may have to let others run before anything changes.
+            runtime.yield_now().await;
+            continue;
+        }
+        drop(host);
+        let mut sleep = pin!(runtime.sleep_until(next));
+        poll_fn(|context| {
+            if parker.poll_parked(context).is_ready() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().poll(context)
+        })
+        .await;
+    }
+}
+
+impl<R: Runtime> Drop for Shared<R> {
+    fn drop(&mut self) {
+        if let Driver::Sleeping { parker, .. } = self.driver.get_mut() {
+            parker.unpark();
+        }
+    }
+}
+
+struct Watch<'a, R: Runtime> {
+    host: &'a Host<R>,
+    number: u64,
+}
+
+impl<R: Runtime> Drop for Watch<'_, R> {
+    fn drop(&mut self) {
+        self.host.0.watchers.borrow_mut().remove(&self.number);
+    }
+}
+
+/// Says that somebody drains, also if a waker of the caller's panics.
+struct Draining<'a>(&'a Cell<bool>);
+
+impl<'a> Draining<'a> {
+    fn begin(draining: &'a Cell<bool>) -> Self {
+        draining.set(true);
+        Self(draining)
+    }
+}
+
+impl Drop for Draining<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<R: Runtime> Clone for Host<R> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Host<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}

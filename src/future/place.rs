@@ -1,0 +1,195 @@
+//! A place at a pool: first in its queue, then in one of its slots. Dropping it gives back whatever it is.
+
+use super::acquire_error::AcquireError;
+use super::host::Host;
+use super::ledger::{Ledger, Seat, Stage};
+use super::runtime::{Parker, Runtime};
+use crate::machine::config::ConfigError;
+use crate::machine::gate::Outcome;
+use crate::machine::permits::{Admission, Ask, AtEnd, Permits};
+use crate::machine::ticket::Ticket;
+use crate::machine::time::Instant;
+use crate::machine::wakes::MachineId;
+use crate::machine::world::{PoolConfig, World};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// A pool's machine in its world; it goes when its last handle and its last place have gone.
+pub(crate) struct PoolMachine<R: Runtime> {
+    pub(crate) host: Host<R>,
+    pub(crate) id: MachineId,
+    pub(crate) ledger: Rc<Ledger<R::Parker>>,
+}
+
+impl<R: Runtime> PoolMachine<R> {
+    /// Makes one; `option` is what the caller calls its number of slots.
+    pub(crate) fn open(
+        host: &Host<R>,
+        option: &'static str,
+        config: PoolConfig,
+    ) -> Result<Rc<Self>, ConfigError> {
+        if config.concurrency == 0 {
+            return Err(ConfigError::integer(option, "an integer ≥ 1", 0));
+        }
+        let full = || ConfigError::integer("pools", "at most 2^24 in one host", 1 << 24);
+        let id = host.call(|world, _| world.open_pool(config)).ok_or_else(full)?;
+        Ok(Rc::new(Self {
+            host: host.clone(),
+            id,
+            ledger: host.open_ledger(id),
+        }))
+    }
+
+    pub(crate) fn look<T: Default>(&self, glance: impl FnOnce(&Permits, Instant) -> T) -> T {
+        self.host.look(|world, now| {
+            world
+                .pool(self.id)
+                .map(|permits| glance(permits, now))
+                .unwrap_or_default()
+        })
+    }
+
+    pub(crate) fn call<T>(&self, event: impl FnOnce(&mut World, Instant, MachineId) -> T) -> T {
+        self.host.call(|world, now| event(world, now, self.id))
+    }
+}
+
+impl<R: Runtime> Drop for PoolMachine<R> {
+    fn drop(&mut self) {
+        self.host.close_ledger(self.id);
+        self.host.call(|world, _| world.drop_pool(self.id));
+    }
+}
+
+/// A place in the queue or in the slots of a pool.
+pub(crate) struct Place<R: Runtime> {
+    pub(crate) machine: Rc<PoolMachine<R>>,
+    pub(crate) seat: Rc<Seat<R::Parker>>,
+    ticket: Ticket,
+    at_end: AtEnd,
+    outcome: Cell<Outcome>,
+}
+
+/// Why somebody no longer holds a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    Expired,
+    Revoked,
+}
+
+impl<R: Runtime> Place<R> {
+    /// Asks for a place. It may be granted at once, or wait.
+    pub(crate) fn ask(
+        machine: &Rc<PoolMachine<R>>,
+        ask: Ask,
+        name: Option<Rc<str>>,
+    ) -> Result<Self, AcquireError> {
+        let host = &machine.host;
+        host.seed();
+        let (admission, now) =
+            host.call_quietly(|world, now| (world.pool_request(now, machine.id, ask), now));
+        let (ticket, stage) = match admission {
+            Admission::Granted(ticket) => (ticket, Stage::Holding),
+            Admission::Queued(ticket) => (ticket, Stage::Queued),
+            Admission::Outside(ticket) => (ticket, Stage::Outside),
+            Admission::Refused(refusal) => {
+                host.drain();
+                return Err(AcquireError::new(refusal, now));
+            }
+        };
+        let seat = Rc::new(Seat::new(host.number(), name, host.runtime().park(), now, stage));
+        machine.ledger.add(ticket, Rc::clone(&seat));
+        let place = Self {
+            machine: Rc::clone(machine),
+            seat,
+            ticket,
+            at_end: ask.at_end,
+            outcome: Cell::new(Outcome::NeverStarted),
+        };
+        // Only now: what the request decided about this very ticket lies in the ring already.
+        place.machine.host.drain();
+        Ok(place)
+    }
+
+    /// Waits until the slots are there.
+    pub(crate) async fn granted(&self) -> Result<(), AcquireError> {
+        poll_fn(|context| self.poll_granted(context)).await
+    }
+
+    pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<Result<(), AcquireError>> {
+        self.poll_stage(context, |stage| match stage {
+            Stage::Outside | Stage::Queued => None,
+            Stage::Holding => Some(Ok(())),
+            Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, self.now()))),
+            Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
+        })
+    }
+
+    /// Waits until the slots are taken back.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<Ended> {
+        self.poll_stage(context, |stage| match stage {
+            Stage::Expired => Some(Ended::Expired),
+            Stage::Revoked => Some(Ended::Revoked),
+            _ => None,
+        })
+    }
+
+    /// Whether the slots stay with it although its time is over.
+    pub(crate) fn holds_on(&self, ended: Ended) -> bool {
+        ended == Ended::Expired && self.at_end == AtEnd::Hold
+    }
+
+    /// Goes on in the slots after its time is over.
+    pub(crate) fn hold_on(&self) {
+        self.seat.hold_on();
+    }
+
+    /// Says what to report if the slots are given back from here on.
+    pub(crate) fn ends_with(&self, outcome: Outcome) {
+        self.outcome.set(outcome);
+    }
+
+    /// Moves the end of the time it may hold them.
+    pub(crate) fn renew(&self, run_for: u64) -> bool {
+        let renewed = self
+            .machine
+            .call(|world, now, id| world.pool_renew(now, id, self.ticket, run_for));
+        renewed.is_ok()
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.seat.stage() == Stage::Holding
+    }
+
+    fn poll_stage<T>(&self, context: &mut Context<'_>, pick: impl Fn(Stage) -> Option<T>) -> Poll<T> {
+        loop {
+            if let Some(found) = pick(self.seat.stage()) {
+                return Poll::Ready(found);
+            }
+            ready!(self.seat.parker.poll_parked(context));
+            if pick(self.seat.stage()).is_none() {
+                // Woken without a decision: the host wants us to look whether time has brought one.
+                self.machine.host.tick();
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.machine.host.runtime().now()
+    }
+}
+
+impl<R: Runtime> Drop for Place<R> {
+    fn drop(&mut self) {
+        self.machine.ledger.remove(self.ticket);
+        if matches!(self.seat.stage(), Stage::Refused(_)) {
+            return;
+        }
+        // In the queue this leaves the queue, in a slot it releases the slot, and after its time it says that the work has settled.
+        let _late = self
+            .machine
+            .call(|world, now, id| world.pool_release(now, id, self.ticket, self.outcome.get()));
+    }
+}
