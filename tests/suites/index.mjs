@@ -4,8 +4,7 @@
 
 import { format, lint, types } from "./checks.mjs";
 import { conformance } from "./conformance.mjs";
-import { javascript, page } from "./javascript.mjs";
-import { packaging } from "./packaging.mjs";
+import { javascript, packaging, page } from "./javascript.mjs";
 import { rustDocs, rustHost, rustWasm } from "./rust.mjs";
 
 /**

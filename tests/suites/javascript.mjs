@@ -41,6 +41,23 @@ export const page = {
   },
 };
 
+export const packaging = {
+  name: "packaging",
+  what: "the packed tarball in an empty project, in Node, TypeScript and Vite with Chromium",
+  needs: [...buildNeeds, testPackages],
+  async run(tally) {
+    await buildWasm();
+    await buildPackage();
+    const missing = await installBrowser("chromium");
+    const files = testsIn("tests/packaging", ".test.mjs");
+    if (missing) tally.skip(missing);
+    await nodeTest(
+      tally,
+      files.filter((file) => !(missing && file.endsWith("vite.test.mjs"))),
+    );
+  },
+};
+
 /** Runs node:test over files and reads its summary. */
 async function nodeTest(tally, files) {
   const args = ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-timeout=300000", ...files];

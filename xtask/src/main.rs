@@ -97,6 +97,18 @@ fn build(order: &Order) -> Result<()> {
     Ok(())
 }
 
+/// What is published must not depend on where it was built: panics carry the paths of their crates.
+fn without_local_paths() -> String {
+    let home = |variable, folder| {
+        env::var_os(variable)
+            .map(PathBuf::from)
+            .or_else(|| env::home_dir().map(|home| home.join(folder)))
+    };
+    home("CARGO_HOME", ".cargo").map_or_else(String::new, |cargo| {
+        format!("--remap-path-prefix={}=/cargo", cargo.display())
+    })
+}
+
 /// Runs cargo for one recipe and says where the raw module lies.
 fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -112,6 +124,10 @@ fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
             "--features",
         ])
         .arg(recipe.features)
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            without_local_paths(),
+        )
         .status()
         .context("cargo did not start")?;
     anyhow::ensure!(

@@ -1,0 +1,34 @@
+/**
+ * `npm run bench -- [--only NAME] [--json FILE]`: side by side with peers, in one run.
+ */
+
+import { writeFileSync } from "node:fs";
+import { buildNeeds, buildPackage, buildWasm } from "../pkg-config/build.mjs";
+import { readFlags } from "../setup/flags.mjs";
+import { ensure, packages } from "../setup/needs.mjs";
+import { main } from "../setup/step.mjs";
+
+/** A bench is a file beside this one that exports `bench()`, which gives its rows. */
+const benches = ["pool"];
+
+await main(async () => {
+  const { only, json } = readFlags({ only: { kind: "list", of: benches }, json: { kind: "text" } });
+  await ensure(...buildNeeds, packages("benches", "the benchmarks"));
+  await buildWasm();
+  await buildPackage();
+  const rows = [];
+  for (const name of only.length > 0 ? only : benches) {
+    const { bench } = await import(`./${name}.mjs`);
+    for (const row of await bench()) {
+      rows.push(row);
+      console.log(described(row));
+    }
+  }
+  if (json) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`);
+  return rows.every(({ pass }) => pass) ? 0 : 1;
+});
+
+function described({ bench, n, peer, version, unit, ours, theirs, ratio, direction, bar, pass }) {
+  const [sign, verdict] = [direction === "lower" ? "≤" : "≥", pass ? "met" : "MISSED"];
+  return `${bench} (n = ${n}): ours ${ours} ${unit}, ${peer} ${version} ${theirs} ${unit}, ratio ${ratio} (bar ${sign} ${bar}: ${verdict})`;
+}
