@@ -11,6 +11,7 @@ pub mod channel;
 pub mod config;
 pub mod event;
 pub mod gate;
+pub mod graph;
 pub mod histogram;
 pub mod keys;
 pub mod limiter;
