@@ -2,7 +2,6 @@
 
 use super::ledger::{Ledger, Seat};
 use super::runtime::{Parker, Runtime};
-use crate::machine::random::Random;
 use crate::machine::time::Instant;
 use crate::machine::wakes::{MachineId, Wake};
 use crate::machine::world::World;
@@ -68,11 +67,6 @@ impl<R: Runtime> Host<R> {
     /// The runtime it lives on.
     pub fn runtime(&self) -> &R {
         &self.0.runtime
-    }
-
-    /// A generator of its own for something that lives here, seeded from the runtime.
-    pub(crate) fn random(&self) -> Random {
-        Random::new(self.0.runtime.seed())
     }
 
     /// The next of the numbers by which tasks are told apart.

@@ -12,6 +12,7 @@ mod place;
 pub mod pool;
 pub mod pool_map;
 pub mod pool_options;
+pub mod retry;
 pub mod run_options;
 mod running;
 pub mod runtime;
@@ -23,9 +24,11 @@ pub mod virtual_runtime;
 #[cfg(target_arch = "wasm32")]
 pub mod web_runtime;
 
+pub use crate::machine::backoff::{Backoff, Jitter};
 pub use crate::machine::config::ConfigError;
 pub use crate::machine::gate::Outcome;
 pub use crate::machine::queue::{Overflow, QueueConfig};
+pub use crate::machine::retry::{RetryBudget, RetryConfig};
 pub use crate::machine::time::Instant;
 pub use acquire_error::AcquireError;
 pub use batch::{BatchError, BatchOptions, BatchResult, Batches, batch};
@@ -34,6 +37,7 @@ pub use host::Host;
 pub use pool::Pool;
 pub use pool_map::PoolMap;
 pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
+pub use retry::{Advice, Retry, Transient, retry};
 pub use run_options::RunOptions;
 pub use runtime::{Parker, Runtime, TaskParker};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
