@@ -1,6 +1,9 @@
 //! The plugins that come with the crate, one file each.
 
+pub mod cors_policy;
 pub mod http_probe;
+mod probed;
+pub mod security_headers;
 
 use std::rc::Rc;
 
@@ -50,5 +53,9 @@ impl PluginEntry {
 
 /// Every plugin that comes with the crate.
 pub fn all() -> Vec<PluginEntry> {
-    vec![http_probe::entry()]
+    vec![
+        http_probe::entry(),
+        PluginEntry::ready(security_headers::SecurityHeaders),
+        PluginEntry::ready(cors_policy::CorsPolicy),
+    ]
 }

@@ -1,0 +1,91 @@
+//! What a test of this folder hands back.
+
+use serde::Serialize;
+
+use super::rules::Rule;
+use crate::scan::finding::{Finding, Severity};
+
+/// What one test came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Verdict {
+    /// The test's name, after the header or matter it is about.
+    pub(crate) test: &'static str,
+    /// What came out. For scored tests the published name of the outcome; `hidden` where it could not be seen.
+    pub(crate) outcome: &'static str,
+    /// What the outcome adds to the score; none where it is hidden or the rules score nothing of the kind.
+    pub(crate) modifier: Option<i32>,
+    /// What was seen, shortened.
+    pub(crate) seen: Option<String>,
+}
+
+impl Verdict {
+    /// An outcome that the published rules score.
+    pub(crate) fn scored(test: &'static str, rule: Rule) -> Self {
+        Self {
+            test,
+            outcome: rule.outcome,
+            modifier: Some(rule.modifier),
+            seen: None,
+        }
+    }
+
+    /// An outcome that the published rules do not score.
+    pub(crate) fn noted(test: &'static str, outcome: &'static str) -> Self {
+        Self {
+            test,
+            outcome,
+            modifier: None,
+            seen: None,
+        }
+    }
+
+    /// Nothing came out, because the platform hides what the test looks at.
+    pub(crate) fn hidden(test: &'static str) -> Self {
+        Self::noted(test, HIDDEN)
+    }
+
+    /// The same verdict with what was seen.
+    #[must_use]
+    pub(crate) fn seen(mut self, values: &[&str]) -> Self {
+        self.seen = Some(shortened(&values.join(", ")));
+        self
+    }
+
+    /// Whether nothing came out because it could not be seen.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.outcome == HIDDEN
+    }
+}
+
+const HIDDEN: &str = "hidden";
+
+/// The findings of one run, under this plugin's prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(pub(crate) Vec<Finding>);
+
+impl Findings {
+    /// Adds one. `evidence` is shortened: a hostile header must not fill a report.
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        kind: &str,
+        title: impl Into<String>,
+        evidence: &str,
+        remediation: &'static str,
+    ) {
+        self.0.push(
+            Finding::new(severity, format!("security-headers/{kind}"), title)
+                .evidence(shortened(evidence))
+                .remediation(remediation),
+        );
+    }
+}
+
+/// At most 500 characters, so that one header cannot fill a report.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 500;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
