@@ -16,6 +16,7 @@ pub mod histogram;
 pub mod keys;
 pub mod limiter;
 pub mod line;
+pub mod locks;
 pub mod permits;
 pub mod queue;
 pub mod random;

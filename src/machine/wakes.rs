@@ -8,7 +8,7 @@ use super::time::Instant;
 use std::collections::VecDeque;
 
 /// A machine of a `World`, by number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct MachineId(pub u32);
 
 /// One decision about one waiter.
