@@ -120,7 +120,8 @@ pub struct WaitFor {
     resources: BTreeMap<Resource, Held>,
     waits: Slab<Wait>,
     begun: u64,
-    found: VecDeque<Deadlock>,
+    // Owners whom an event may have left without a way to go on: judged once the call that brought it has ended.
+    suspects: BTreeSet<Owner>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -290,7 +291,11 @@ impl WaitFor {
                 self.remove_wait(ticket);
                 Err(deadlock)
             }
-            Some(_) | None => Ok(ticket),
+            Some(_) => {
+                self.look_at(owner);
+                Ok(ticket)
+            }
+            None => Ok(ticket),
         }
     }
 
@@ -335,10 +340,21 @@ impl WaitFor {
         }
     }
 
-    /// Takes the oldest deadlock that was found by an event other than the beginning of the wait that must give way.
-    /// The host refuses the victim at its machine.
+    /// Takes a deadlock that an event other than the beginning of a wait has closed; its wait is no longer in the
+    /// graph, and the host refuses the victim at its machine. Called until there is none after every call of a machine,
+    /// and not before its end: in between, what is handed over is in nobody's hands.
     pub fn pop_found(&mut self) -> Option<Deadlock> {
-        self.found.pop_front()
+        while let Some(owner) = self.suspects.first().copied() {
+            if let Some((victim, deadlock)) = self.deadlock_from(owner) {
+                // One that had other waits is looked at in its turn: the one given up may have been what those hoped
+                // for.
+                let owner = self.remove_wait(victim).map(|wait| wait.owner);
+                self.suspects.extend(owner);
+                return Some(deadlock);
+            }
+            self.suspects.remove(&owner);
+        }
+        None
     }
 
     /// The owner and all who wait for its end as parents, upwards.
@@ -360,17 +376,13 @@ impl WaitFor {
         self.owners.get(&owner).and_then(|node| node.parent)
     }
 
-    /// Gives up the youngest waits until the owner can go on. A victim that had other waits is looked at in its turn:
-    /// the one given up may have been what those hoped for.
     fn look_at(&mut self, owner: Owner) {
-        let mut open = vec![owner];
-        while let Some(owner) = open.last().copied() {
-            let Some((victim, deadlock)) = self.deadlock_from(owner) else {
-                open.pop();
-                continue;
-            };
-            open.extend(self.remove_wait(victim).map(|wait| wait.owner));
-            self.found.push_back(deadlock);
+        if self
+            .owners
+            .get(&owner)
+            .is_some_and(|node| node.is_busy() && node.is_depended_on())
+        {
+            self.suspects.insert(owner);
         }
     }
 
