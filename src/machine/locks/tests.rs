@@ -375,7 +375,7 @@ proptest! {
     ) {
         let mut b = Bench::default();
         let (mut held, mut waits) = (BTreeSet::new(), BTreeSet::new());
-        let mut wake = |b: &mut Bench, held: &mut BTreeSet<Ticket>, waits: &mut BTreeSet<Ticket>| {
+        let wake = |b: &mut Bench, held: &mut BTreeSet<Ticket>, waits: &mut BTreeSet<Ticket>| {
             while let Some((ticket, why)) = b.woken() {
                 prop_assert!(waits.remove(&ticket), "answered twice or never asked");
                 if why == Why::Granted { held.insert(ticket); }
