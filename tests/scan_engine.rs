@@ -17,6 +17,8 @@ use tidegate::scan::scanner::{Scan, Scanner};
 use tidegate::scan::target::Target;
 use tidegate::scan::targets::Targets;
 use tidegate::{Runtime, VirtualRuntime};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A plugin that asks for one page, in a level and with needs of the test's choice.
 struct Ask {

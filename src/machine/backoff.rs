@@ -95,6 +95,8 @@ impl Backoff {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)

@@ -123,6 +123,8 @@ impl Barrier {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn waiting(answer: Arrival) -> Ticket {
         match answer {

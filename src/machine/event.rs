@@ -105,6 +105,8 @@ impl Event {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn waiting(answer: Wait) -> Ticket {
         match answer {

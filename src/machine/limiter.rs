@@ -259,6 +259,8 @@ fn rank(deadline: Instant) -> i64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -257,6 +257,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn order_of(config: QueueConfig, arrivals: &[(i32, u32)]) -> Vec<usize> {
         let mut queue = Queue::new(config);

@@ -263,6 +263,8 @@ pub(super) fn period(per: Duration) -> Result<Duration, ConfigError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -142,6 +142,8 @@ mod tests {
     use super::*;
     use crate::machine::backoff::Jitter;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)

@@ -189,6 +189,8 @@ impl SlidingWindow {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn window(limit: u32, per_micros: u64) -> SlidingWindow {
         let per = Duration::from_micros(per_micros);

@@ -68,6 +68,8 @@ impl Steady {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)

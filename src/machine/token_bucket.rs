@@ -257,6 +257,8 @@ impl Span {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn bucket(limit: u32, per_micros: u64, burst: u32) -> TokenBucket {
         let per = Duration::from_micros(per_micros);

@@ -153,6 +153,8 @@ fn is_armed<T>(slab: &Slab<Waiter<T>>, (ticket, at): (Ticket, Instant)) -> bool 
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn whoever_would_not_wait_does_not_enter() {

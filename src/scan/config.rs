@@ -242,6 +242,8 @@ fn duration(name: &str, given: Option<f64>, least: u32, field: &mut Duration) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn parse(json: &str) -> Result<ScanConfig, String> {
         ScanConfig::parse(&serde_json::from_str(json).map_err(|error| error.to_string())?)

@@ -236,6 +236,8 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::future::VirtualRuntime;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_longest_route_answers_and_an_unscripted_address_is_refused() {

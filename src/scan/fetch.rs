@@ -419,6 +419,8 @@ impl FetchErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn headers(view: HeaderView) -> Headers {
         Headers {

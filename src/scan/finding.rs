@@ -90,6 +90,8 @@ impl Severity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn severities_are_ordered_and_their_names_read_back() {

@@ -173,6 +173,8 @@ mod tests {
     use crate::future::VirtualRuntime;
     use core::time::Duration;
     use futures::FutureExt;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_released_slot_goes_to_the_oldest_waiter_and_the_bound_holds() {

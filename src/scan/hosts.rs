@@ -404,6 +404,8 @@ mod tests {
     use crate::scan::config::ScanConfig;
     use crate::scan::fake::{Answer, FakeFetcher};
     use futures::future::join_all;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn hosts() -> (VirtualRuntime, FakeFetcher, Hosts<VirtualRuntime>) {
         let runtime = VirtualRuntime::new();

@@ -188,6 +188,8 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn throughput_is_what_ended_in_the_last_five_seconds() {

@@ -127,6 +127,8 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_time_left_follows_the_pace_and_leaves_pauses_out() {

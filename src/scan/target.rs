@@ -311,6 +311,8 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn urls(text: &str) -> Vec<String> {
         Entry::parse(text)

@@ -105,6 +105,8 @@ fn split_commas(word: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn urls(list: &Targets) -> Vec<String> {
         list.targets.iter().map(Target::url).collect()

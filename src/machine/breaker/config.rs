@@ -264,6 +264,8 @@ fn share(option: &'static str, value: f64) -> Result<f64, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -132,6 +132,8 @@ impl Totals {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn sum(calls: &[(u64, bool, bool)]) -> Totals {
         Totals {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::machine::backoff::{Backoff, Jitter};
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const FAST: Duration = Duration::from_millis(1);
 const OPENED: Option<Transition> = Some(Transition {

@@ -3,6 +3,8 @@ use crate::machine::gate::OpenGate;
 use crate::machine::queue::Overflow;
 use proptest::prelude::*;
 use std::collections::HashMap;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const T0: Instant = Instant::from_micros(1_000_000);
 

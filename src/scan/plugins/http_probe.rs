@@ -293,6 +293,8 @@ mod tests {
     use crate::scan::fake::{Answer, FakeFetcher};
     use crate::scan::target::Entry;
     use core::cell::Cell;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn probe(script: impl Fn(u32) -> Answer + 'static) -> (Outcome, usize) {
         let runtime = VirtualRuntime::new();

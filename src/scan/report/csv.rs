@@ -59,6 +59,8 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn every_finding_and_every_run_without_one_is_a_row() {
