@@ -13,12 +13,7 @@ export type Severity = "critical" | "high" | "medium" | "low" | "info";
 export type Level = "discovery" | "batch" | "introspection" | "analysis" | "monitor";
 
 /** The plugins that come with the package. */
-export type PluginName =
-  | "http-probe"
-  | "port-probe"
-  | "security-headers"
-  | "cors-policy"
-  | "mcp-introspect";
+export type PluginName = "http-probe" | "port-probe" | "security-headers" | "cors-policy" | "mcp-introspect";
 
 /** What a scan is told. Every field is optional. */
 export interface ScanOptions {
@@ -52,7 +47,9 @@ export interface ScanOptions {
   /** Used in place of `globalThis.fetch`. */
   fetch?: typeof globalThis.fetch;
   /** Opens a TCP connection, closes it again and says what it saw. @default TCP in Node, Deno and Bun; none in pages */
-  connect?: ((host: string, port: number, options: { timeout: number; signal: AbortSignal }) => Promise<PortState>) | null;
+  connect?:
+    | ((host: string, port: number, options: { timeout: number; signal: AbortSignal }) => Promise<PortState>)
+    | null;
 }
 
 /** What a connection attempt tells about a port. */
@@ -150,15 +147,43 @@ export type McpDetails = {
 /** What a scan says while it runs. */
 export type ScanEvent =
   /** The first event of every scan. `resumed` runs were taken over from an earlier report. */
-  | { type: "started"; at: number; targets: string[]; plugins: string[]; mode: Mode; maxWorkers: number; total: number; resumed: number }
+  | {
+      type: "started";
+      at: number;
+      targets: string[];
+      plugins: string[];
+      mode: Mode;
+      maxWorkers: number;
+      total: number;
+      resumed: number;
+    }
   /** One entry of the list that is not a target: which, and why in one sentence. The rest is scanned all the same. */
   | { type: "invalid-target"; input: string; message: string; line: number | null }
   /** One plugin run ended. */
   | { type: "result"; result: PluginResult }
   /** Every plugin run on one target ended. */
-  | { type: "target-done"; target: string; at: number; runs: PluginRun[]; findings: number; worst: Severity | null }
+  | {
+      type: "target-done";
+      target: string;
+      at: number;
+      runs: PluginRun[];
+      findings: number;
+      worst: Severity | null;
+    }
   /** How far the scan is: plugin runs done of all; `eta` ms to go, `null` while nothing is known. */
-  | { type: "progress"; at: number; done: number; total: number; targetsDone: number; targets: number; active: number; queued: number; eta: number | null; paused: boolean; metrics: ScanMetrics }
+  | {
+      type: "progress";
+      at: number;
+      done: number;
+      total: number;
+      targetsDone: number;
+      targets: number;
+      active: number;
+      queued: number;
+      eta: number | null;
+      paused: boolean;
+      metrics: ScanMetrics;
+    }
   /** A host's breaker changed. */
   | { type: "breaker"; at: number; host: string; from: BreakerState; to: BreakerState; failures: number }
   | { type: "paused"; at: number }
@@ -185,11 +210,25 @@ export interface Report {
   invalid: { input: string; message: string; line: number | null }[];
   /** One for each target and plugin. Sorted by target (in the order given), then by plugin name. */
   results: PluginResult[];
-  summary: { targets: number; reachable: number; runs: Record<RunStatus, number>; findings: Record<Severity, number> };
+  summary: {
+    targets: number;
+    reachable: number;
+    runs: Record<RunStatus, number>;
+    findings: Record<Severity, number>;
+  };
 }
 
 /** Percentiles of a duration in ms; all 0 while `count` is 0. */
-export interface Percentiles { count: number; mean: number; min: number; p50: number; p90: number; p95: number; p99: number; max: number }
+export interface Percentiles {
+  count: number;
+  mean: number;
+  min: number;
+  p50: number;
+  p90: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
 
 /** One level, now. */
 export interface LevelMetrics {

@@ -59,11 +59,6 @@ pub fn pool_request(
         f64::INFINITY => Patience::Forever,
         ms => Patience::Micros(micros_of(ms)),
     };
-    let at_end = match at_end {
-        1 => AtEnd::Hold,
-        2 => AtEnd::Revoke,
-        _ => AtEnd::Abandon,
-    };
     let ask = Ask {
         weight,
         cost,
@@ -72,7 +67,7 @@ pub fn pool_request(
         patience,
         deadline: instant_of(deadline_ms),
         run_for: micros_of(run_for_ms),
-        at_end,
+        at_end: at_end_of(at_end),
     };
     at_world(|world, cells| {
         let answer = world.pool_request(instant_of(now_ms), MachineId(pool), ask);
@@ -170,11 +165,34 @@ pub fn pool_close(pool: u32, now_ms: f64, refuse_queue: bool, grace_ms: f64) {
 
 /// Counts a lease of the past as active; its ticket, or −1.
 #[wasm_bindgen]
-pub fn pool_adopt(pool: u32, now_ms: f64, weight: u32) -> f64 {
+pub fn pool_adopt(pool: u32, now_ms: f64, weight: u32, run_for_ms: f64, at_end: u32) -> f64 {
     at_world(|world, _| {
         world
-            .pool_adopt(instant_of(now_ms), MachineId(pool), weight)
+            .pool_adopt(
+                instant_of(now_ms),
+                MachineId(pool),
+                Ask {
+                    weight,
+                    run_for: micros_of(run_for_ms),
+                    at_end: at_end_of(at_end),
+                    ..Ask::PLAIN
+                },
+            )
             .map_or(-1.0, |ticket| ticket.to_bits() as f64)
+    })
+}
+
+/// When a task arrived and when it started (−1 if it has not), into the list of the reply area; 0 when it is stale.
+#[wasm_bindgen]
+pub fn pool_times(pool: u32, ticket: f64) -> u32 {
+    at_world(|world, cells| {
+        let times = world
+            .pool(MachineId(pool))
+            .and_then(|permits| permits.times(ticket_of(ticket)));
+        let Some((arrived, started)) = times else { return 0 };
+        cells[LIST] = arrived.as_millis_f64();
+        cells[LIST + 1] = started.map_or(-1.0, |at| at.as_millis_f64());
+        1
     })
 }
 
@@ -251,6 +269,14 @@ fn describe(histogram: &Histogram, cells: &mut [f64]) {
         at(0.99),
         at(0.999),
     ]);
+}
+
+fn at_end_of(number: u32) -> AtEnd {
+    match number {
+        1 => AtEnd::Hold,
+        2 => AtEnd::Revoke,
+        _ => AtEnd::Abandon,
+    }
 }
 
 fn bound(number: f64) -> Option<u32> {

@@ -62,7 +62,7 @@ enum Entry {
     Outside(Waiting),
     Queued(Waiting),
     Running(Running),
-    Abandoned { since: Instant },
+    Abandoned { arrived: Instant, started: Instant },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,7 @@ struct Waiting {
     standing: Standing,
     arrived: Instant,
     give_up: Instant,
+    deadline: Instant,
     weight: u32,
     cost: u32,
     run_for: u64,
@@ -78,6 +79,7 @@ struct Waiting {
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
+    arrived: Instant,
     started: Instant,
     ends: Instant,
     weight: u32,
@@ -297,18 +299,17 @@ impl Permits {
         self.refuse_waiting(refusal, wakes, |_| true);
     }
 
-    /// Counts a lease of the past as active: after a trap the host tells a new instance what still runs.
-    pub fn adopt(&mut self, now: Instant, weight: u32) -> Option<Ticket> {
+    /// Counts a start of the past as active, over the bound if need be: after a trap the host tells a new instance what
+    /// still runs.
+    pub fn adopt(&mut self, now: Instant, ask: Ask) -> Option<Ticket> {
+        let waiting = waiting_of(now, &ask, Standing::NONE);
         let run = Running {
-            started: now,
-            ends: NEVER,
-            weight,
             cost: 0,
-            pass: Pass::default(),
-            at_end: AtEnd::Abandon,
+            ..running_of(now, &waiting, Pass::default())
         };
         let ticket = self.entries.insert(Entry::Running(run)).ok()?;
-        self.in_use += weight;
+        self.time(ticket, run.ends);
+        self.in_use += run.weight;
         self.active += 1;
         Some(ticket)
     }
@@ -420,13 +421,23 @@ impl Permits {
         self.active == 0 && self.queue.is_empty()
     }
 
+    /// When a task arrived, and when it started.
+    pub fn times(&self, ticket: Ticket) -> Option<(Instant, Option<Instant>)> {
+        match self.entries.get(ticket)? {
+            Entry::Queued(waiting) | Entry::Outside(waiting) => Some((waiting.arrived, None)),
+            Entry::Running(Running { arrived, started, .. }) | Entry::Abandoned { arrived, started } => {
+                Some((*arrived, Some(*started)))
+            }
+        }
+    }
+
     /// How long the oldest running task has been at it, in microseconds.
     pub fn oldest_run(&self, now: Instant) -> u64 {
         self.entries
             .iter()
             .filter_map(|(_, entry)| match entry {
                 Entry::Running(run) => Some(now.micros_since(run.started)),
-                Entry::Abandoned { since } => Some(now.micros_since(*since)),
+                Entry::Abandoned { started, .. } => Some(now.micros_since(*started)),
                 _ => None,
             })
             .max()
@@ -496,15 +507,7 @@ impl Permits {
     }
 
     fn grant_newcomer(&mut self, now: Instant, ask: &Ask, pass: Pass) -> Admission {
-        let waiting = waiting_of(
-            now,
-            ask,
-            Standing {
-                rank: 0,
-                priority: 0,
-                key: 0,
-            },
-        );
+        let waiting = waiting_of(now, ask, Standing::NONE);
         let run = running_of(now, &waiting, pass);
         let Ok(ticket) = self.entries.insert(Entry::Running(run)) else {
             return Admission::Refused(Refusal::QueueFull {
@@ -679,10 +682,18 @@ impl Permits {
         gate: &mut impl Gate,
     ) {
         if let Some(entry) = self.entries.get_mut(ticket) {
-            *entry = Entry::Abandoned { since: run.started };
+            *entry = Entry::Abandoned {
+                arrived: run.arrived,
+                started: run.started,
+            };
             self.abandoned += 1;
         }
         self.vacate(now, run, outcome, gate);
+    }
+
+    fn revoke(&mut self, now: Instant, ticket: Ticket, run: &Running, gate: &mut impl Gate) {
+        self.entries.remove(ticket);
+        self.vacate(now, run, Outcome::Ignored, gate);
     }
 
     fn expire(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
@@ -729,7 +740,10 @@ impl Permits {
                 })
                 .collect();
             for (ticket, run) in running {
-                self.abandon(now, ticket, &run, Outcome::Ignored, gate);
+                match run.at_end {
+                    AtEnd::Revoke => self.revoke(now, ticket, &run, gate),
+                    AtEnd::Abandon | AtEnd::Hold => self.abandon(now, ticket, &run, Outcome::Ignored, gate),
+                }
                 wakes.push(ticket, Why::Revoked);
             }
         }
@@ -742,10 +756,7 @@ impl Permits {
         self.counts.task_timeouts += 1;
         match run.at_end {
             AtEnd::Abandon => self.abandon(now, ticket, run, Outcome::Failure, gate),
-            AtEnd::Revoke => {
-                self.entries.remove(ticket);
-                self.vacate(now, run, Outcome::Ignored, gate);
-            }
+            AtEnd::Revoke => self.revoke(now, ticket, run, gate),
             AtEnd::Hold => {
                 if let Some(Entry::Running(run)) = self.entries.get_mut(ticket) {
                     run.ends = NEVER;
@@ -792,6 +803,7 @@ fn waiting_of(now: Instant, ask: &Ask, standing: Standing) -> Waiting {
         standing,
         arrived: now,
         give_up,
+        deadline: ask.deadline,
         weight: ask.weight.max(1),
         cost: ask.cost,
         run_for: ask.run_for,
@@ -801,8 +813,9 @@ fn waiting_of(now: Instant, ask: &Ask, standing: Standing) -> Waiting {
 
 fn running_of(now: Instant, waiting: &Waiting, pass: Pass) -> Running {
     Running {
+        arrived: waiting.arrived,
         started: now,
-        ends: end_of(now, waiting.run_for),
+        ends: end_of(now, waiting.run_for).min(waiting.deadline),
         weight: waiting.weight,
         cost: waiting.cost,
         pass,

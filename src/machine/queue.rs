@@ -73,6 +73,15 @@ pub(crate) struct Standing {
     pub(crate) key: u32,
 }
 
+impl Standing {
+    /// Of one that never waited.
+    pub(crate) const NONE: Self = Self {
+        rank: 0,
+        priority: 0,
+        key: 0,
+    };
+}
+
 /// The state of a waiting room. It holds tickets only: their owner knows which still wait, and says so in `queued` and
 /// `outside` predicates.
 #[derive(Clone, Debug)]

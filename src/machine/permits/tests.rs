@@ -303,6 +303,20 @@ fn what_cannot_start_before_its_deadline_is_shed_at_once_with_the_estimate() {
 }
 
 #[test]
+fn a_deadline_ends_the_run_too() {
+    let mut house = House::of(1, QueueConfig::default());
+    let deadline = T0.plus_micros(10);
+    let running = house.granted(Ask {
+        deadline,
+        ..Ask::PLAIN
+    });
+    house.pass(9);
+    assert_eq!(house.wakes(), []);
+    house.pass(1);
+    assert_eq!(house.wakes(), [(running, Why::Expired)]);
+}
+
+#[test]
 fn closing_finishes_the_queue_and_its_grace_revokes_what_is_left() {
     let mut house = House::of(1, QueueConfig::default());
     let running = house.granted(Ask::PLAIN);

@@ -111,8 +111,8 @@ impl World {
     }
 
     /// Counts a lease of the past as active: see [`Permits::adopt`].
-    pub fn pool_adopt(&mut self, now: Instant, id: MachineId, weight: u32) -> Option<Ticket> {
-        self.at_pool(id, |permits, _, _| permits.adopt(now, weight))
+    pub fn pool_adopt(&mut self, now: Instant, id: MachineId, ask: Ask) -> Option<Ticket> {
+        self.at_pool(id, |permits, _, _| permits.adopt(now, ask))
             .flatten()
     }
 

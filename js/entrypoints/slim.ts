@@ -1,0 +1,56 @@
+/** The same names and the same instance, with the module brought by the caller. */
+import { load, loaded } from "../instance.js";
+
+let loading: Promise<void> | undefined;
+let source: unknown;
+
+/**
+ * Loads the module: compiled, as bytes, or from a URL or response. Idempotent for the same source, and may be called again
+ * after a failure. Before it, every constructor throws `NotInitialisedError`.
+ *
+ * @throws TypeError where a second, different module is given
+ * @example
+ * ```ts
+ * import { init, Pool } from "tidegate/slim";
+ * await init(new URL("tidegate/tidegate.wasm", import.meta.url));
+ * const pool = new Pool({ concurrency: 2 });
+ * ```
+ */
+export function init(
+  module: WebAssembly.Module | BufferSource | URL | string | Response | PromiseLike<Response>,
+): Promise<void> {
+  if (module === undefined || module === null) {
+    return Promise.reject(
+      new TypeError(`Expected \`module\` to be a WebAssembly.Module, bytes or a URL, got \`${module}\``),
+    );
+  }
+  const key = module instanceof URL ? module.href : module;
+  if (loading !== undefined && source === key) return loading;
+  if (loaded() && !(module instanceof WebAssembly.Module)) {
+    return Promise.reject(
+      new TypeError(
+        "Expected `init` to be called with the module that is already loaded, got a different one",
+      ),
+    );
+  }
+  source = key;
+  loading = compile(module).then(load);
+  loading.catch(() => {
+    if (source === key) loading = undefined;
+  });
+  return loading;
+}
+
+async function compile(
+  module: WebAssembly.Module | BufferSource | URL | string | Response | PromiseLike<Response>,
+): Promise<WebAssembly.Module> {
+  if (module instanceof WebAssembly.Module) return module;
+  if (module instanceof ArrayBuffer || ArrayBuffer.isView(module))
+    return WebAssembly.compile(module as BufferSource);
+  const response = await (typeof module === "string" || module instanceof URL ? fetch(module) : module);
+  if (!response.ok)
+    throw new Error(`Could not load the wasm module from ${response.url}: status ${response.status}`);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+export * from "../index.js";

@@ -1,0 +1,243 @@
+/**
+ * The one wasm instance of this copy of the package: loaded by an entry point, drained by whoever called last, timed by
+ * one timer, and replaced when it traps.
+ *
+ * Every call of a machine is followed by {@link settle}: it carries out the wakes that the call left in the ring and
+ * keeps the timer at the next deadline. Carrying out a wake can run user code that calls a machine again; such an inner
+ * call only appends, and the outermost drains.
+ */
+
+import { NotInitialisedError, RuntimeTrapError } from "./errors.js";
+import * as bindings from "./generated/core_bg.js";
+
+/** What the instance needs of a handle that has a machine in the world. */
+export interface Handle {
+  /** Carries out one decision about one waiter. */
+  wake(ticket: number, why: number, detail: number): void;
+  /** After a trap: makes the machine again in the new instance, counts what still runs, and returns the waiters to reject. */
+  rebuild(error: RuntimeTrapError): () => void;
+}
+
+/** Why a waiter is woken; refusals are `REFUSED` plus their code. */
+export const GRANTED = 1;
+export const ACCEPTED = 2;
+export const EXPIRED = 3;
+export const REVOKED = 4;
+export const REFUSED = 16;
+
+/** Tags of an answer: two bits above the 51 of a ticket. */
+export const TICKET_SPAN = 2 ** 51;
+/** The place of a ticket in an array beside the machine's slab. */
+export const INDEX_MASK = 0xff_ffff;
+export const INDEX_SPAN = 2 ** 24;
+
+// Cells of the reply area: see `src/bindings/mod.rs`.
+const WAKES = 0;
+const NEXT_DEADLINE = 1;
+const DETAIL = 2;
+const WAKE_MACHINE = 3;
+const WAKE_TICKET = 4;
+const WAKE_WHY = 5;
+/** Where a list of numbers begins in the reply area. */
+export const LIST = 8;
+const AREA_CELLS = 64;
+
+/** The longest delay a timer takes: beyond it `setTimeout` fires at once. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+let compiled: WebAssembly.Module | undefined;
+let memory: WebAssembly.Memory | undefined;
+let cells = new Float64Array(0);
+let draining = false;
+let armedAt = Number.POSITIVE_INFINITY;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let watchesVisibility = false;
+
+interface Registration {
+  readonly weak: WeakRef<Handle>;
+  // Held while somebody waits for the handle, who may have no other hold on it than the promise.
+  strong: Handle | undefined;
+}
+
+const registrations = new Map<number, Registration>();
+const forgotten = new FinalizationRegistry<{ id: number; drop: (id: number) => void }>((machine) => {
+  if (!registrations.has(machine.id)) return;
+  registrations.delete(machine.id);
+  machine.drop(machine.id);
+});
+
+/** Loads a compiled module, or does nothing when the same one is loaded already. */
+export function load(module: WebAssembly.Module): void {
+  if (compiled === module) return;
+  if (compiled !== undefined) {
+    throw new TypeError(
+      "Expected `init` to be called with the module that is already loaded, got a different one",
+    );
+  }
+  instantiate(module);
+  compiled = module;
+}
+
+/** Whether a module is loaded. */
+export function loaded(): boolean {
+  return compiled !== undefined;
+}
+
+function instantiate(module: WebAssembly.Module): void {
+  const imports = { "./core_bg.js": bindings as unknown as WebAssembly.ModuleImports };
+  const instance = new WebAssembly.Instance(module, imports);
+  bindings.__wbg_set_wasm(instance.exports);
+  (instance.exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
+  memory = (instance.exports as { memory: WebAssembly.Memory }).memory;
+  seeded = false;
+  refresh();
+}
+
+let seeded = false;
+
+/** Ready to be called, or says what to do. Constructors call it; it draws no randomness: edge isolates forbid that at module scope. */
+export function ready(): void {
+  if (compiled === undefined) {
+    throw new NotInitialisedError(
+      "`tidegate/slim` is not initialised: call `init(module)` first, or import `tidegate` instead",
+    );
+  }
+}
+
+/** Seeds the world's generator once; called by the first thing that happens inside a request, never by a constructor. */
+export function seed(): void {
+  if (seeded) return;
+  seeded = true;
+  bindings.world_seed(Math.random() * Number.MAX_SAFE_INTEGER);
+}
+
+function refresh(): Float64Array {
+  if (memory !== undefined) cells = new Float64Array(memory.buffer, bindings.area(), AREA_CELLS);
+  return cells;
+}
+
+/** The reply area; a view of its own is made again when the memory has grown. */
+export function area(): Float64Array {
+  return cells.length === 0 ? refresh() : cells;
+}
+
+/** What a refusal says beside its code. */
+export function detail(): number {
+  return area()[DETAIL] as number;
+}
+
+const clock: () => number =
+  typeof performance === "object" && typeof performance.now === "function"
+    ? () => performance.now()
+    : () => Date.now();
+
+/** The last reading of the host's monotonic clock, in milliseconds. */
+export let readAt = 0;
+
+/** Reads the host's monotonic clock, in milliseconds. */
+export function now(): number {
+  readAt = clock();
+  return readAt;
+}
+
+/** A reading of {@link now} as a moment of the wall clock, in epoch milliseconds. */
+export function toEpoch(at: number): number {
+  return Date.now() + (at - clock());
+}
+
+/** A moment of the wall clock in milliseconds of {@link now}. */
+export function fromEpoch(ms: number): number {
+  return ms === Number.POSITIVE_INFINITY ? ms : clock() + (ms - Date.now());
+}
+
+/** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
+export function register(handle: Handle, id: number, drop: (id: number) => void): void {
+  registrations.set(id, { weak: new WeakRef(handle), strong: undefined });
+  forgotten.register(handle, { id, drop }, handle);
+}
+
+/** Keeps a handle alive while somebody waits for it. */
+export function hold(id: number, handle: Handle | undefined): void {
+  const registration = registrations.get(id);
+  if (registration !== undefined) registration.strong = handle;
+}
+
+/** Forgets a handle whose machine is dropped. */
+export function unregister(handle: Handle, id: number): void {
+  registrations.delete(id);
+  forgotten.unregister(handle);
+}
+
+/** Carries out what the last call decided, and keeps the timer right. */
+export function settle(): void {
+  const view = area();
+  if (view[WAKES] !== 0 && !draining) drain();
+  const next = area()[NEXT_DEADLINE] as number;
+  if (next !== armedAt) arm(next);
+}
+
+function drain(): void {
+  draining = true;
+  try {
+    while (bindings.world_wake() !== 0) {
+      const view = area();
+      const ticket = view[WAKE_TICKET] as number;
+      const why = view[WAKE_WHY] as number;
+      const handle = registrations.get(view[WAKE_MACHINE] as number)?.weak.deref();
+      handle?.wake(ticket, why, view[DETAIL] as number);
+    }
+  } catch (error) {
+    throw trapped(error);
+  } finally {
+    draining = false;
+  }
+}
+
+function arm(at: number): void {
+  if (timer !== undefined) clearTimeout(timer);
+  timer = undefined;
+  armedAt = at;
+  if (at === Number.POSITIVE_INFINITY) return;
+  timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
+  if (!watchesVisibility && typeof document !== "undefined") {
+    watchesVisibility = true;
+    // Hidden tabs hold timers back for up to a minute: look again the moment somebody looks at us.
+    document.addEventListener("visibilitychange", () => {
+      if (timer !== undefined) tick();
+    });
+  }
+}
+
+function tick(): void {
+  if (timer !== undefined) clearTimeout(timer);
+  timer = undefined;
+  armedAt = Number.POSITIVE_INFINITY;
+  try {
+    bindings.world_on_deadline(now());
+  } catch (error) {
+    trapped(error);
+  }
+  settle();
+}
+
+/**
+ * Answers an exception from a wasm call: a trap blocks the old instance for good and puts a fresh one in its place, with
+ * what runs counted as running and everybody who waits rejected; anything else is passed on.
+ */
+export function trapped(error: unknown): unknown {
+  if (!(error instanceof WebAssembly.RuntimeError) || compiled === undefined) return error;
+  const trap = new RuntimeTrapError(`The wasm module trapped: ${error.message}`, { cause: error });
+  const handles: Handle[] = [];
+  for (const { weak } of registrations.values()) {
+    const handle = weak.deref();
+    if (handle !== undefined) handles.push(handle);
+  }
+  for (const handle of handles) forgotten.unregister(handle);
+  registrations.clear();
+  instantiate(compiled);
+  // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.
+  const tell = handles.map((handle) => handle.rebuild(trap));
+  for (const each of tell) each();
+  settle();
+  return trap;
+}

@@ -1,0 +1,152 @@
+import { abortSignal, callable, integer, reject } from "./options.js";
+import type { Pool } from "./pool.js";
+import type { TaskContext } from "./work.js";
+
+/** What happened to one item: its place in the source, and its value or error. */
+export type Settled<R> = { index: number; value: R } | { index: number; error: unknown };
+
+/** How {@link stream} goes about it. */
+export interface StreamOptions {
+  ordered: boolean;
+  resultBuffer: number;
+  signal: AbortSignal | undefined;
+}
+
+/** `Pool.map`: results as an async iterable that throws the first error. */
+export async function* mapThrough<T, R>(
+  pool: Pool,
+  source: Iterable<T> | AsyncIterable<T>,
+  fn: (item: T, ctx: TaskContext) => R | PromiseLike<R>,
+  options: { ordered?: boolean; resultBuffer?: number; signal?: AbortSignal } = {},
+): AsyncGenerator<Awaited<R>, void, undefined> {
+  callable("fn", fn);
+  const settings = {
+    ordered: options.ordered ?? true,
+    resultBuffer: options.resultBuffer === undefined ? 50 : integer("resultBuffer", options.resultBuffer, 1),
+    signal: abortSignal("signal", options.signal),
+  };
+  for await (const settled of stream(pool, source, fn, settings)) {
+    if ("error" in settled) throw settled.error;
+    yield settled.value;
+  }
+}
+
+/**
+ * Runs `fn` for each item and yields what became of it. An item is pulled inside a slot, one at a time, so that nothing
+ * is taken from the source that cannot run at once; at most `resultBuffer` results are started and unread. When the
+ * reader leaves, what still runs is aborted and the source is closed.
+ */
+export async function* stream<T, R>(
+  pool: Pool,
+  source: Iterable<T> | AsyncIterable<T>,
+  fn: (item: T, ctx: TaskContext) => R | PromiseLike<R>,
+  { ordered, resultBuffer, signal }: StreamOptions,
+): AsyncGenerator<Settled<Awaited<R>>, void, undefined> {
+  const iterator = iteratorOf(source);
+  const stop = new AbortController();
+  const follow = () => stop.abort(signal?.reason);
+  if (signal?.aborted === true) throw signal.reason;
+  signal?.addEventListener("abort", follow);
+
+  const ready: Settled<Awaited<R>>[] = [];
+  let wakeReader: (() => void) | undefined;
+  let pulled = 0;
+  let unread = 0;
+  let running = 0;
+  let exhausted = false;
+  let failure: { error: unknown } | undefined;
+  let pulling = false;
+
+  const put = (settled: Settled<Awaited<R>>) => {
+    ready.push(settled);
+    wakeReader?.();
+  };
+
+  // One launch at a time waits for a slot and pulls inside it; the next is launched once the pull is over.
+  const launch = () => {
+    if (pulling || exhausted || failure !== undefined || unread >= resultBuffer || stop.signal.aborted)
+      return;
+    pulling = true;
+    unread += 1;
+    running += 1;
+    let index = -1;
+    pool
+      .run(
+        async (ctx) => {
+          let step: IteratorResult<T>;
+          try {
+            step = await iterator.next();
+          } catch (error) {
+            failure = { error };
+            throw error;
+          } finally {
+            pulling = false;
+          }
+          if (step.done === true) {
+            exhausted = true;
+            return;
+          }
+          index = pulled++;
+          launch();
+          return await fn(step.value, ctx);
+        },
+        { signal: stop.signal },
+      )
+      .then(
+        (value) => {
+          running -= 1;
+          if (index >= 0) put({ index, value: value as Awaited<R> });
+          else unread -= 1;
+          wakeReader?.();
+        },
+        (error: unknown) => {
+          running -= 1;
+          pulling &&= index >= 0;
+          if (index >= 0) put({ index, error });
+          else {
+            unread -= 1;
+            failure ??= { error };
+          }
+          wakeReader?.();
+        },
+      );
+  };
+
+  stop.signal.addEventListener("abort", () => wakeReader?.());
+
+  let next = 0;
+  try {
+    for (;;) {
+      if (stop.signal.aborted) throw stop.signal.reason;
+      launch();
+      const at = ordered ? ready.findIndex(({ index }) => index === next) : ready.length > 0 ? 0 : -1;
+      if (at >= 0) {
+        const [settled] = ready.splice(at, 1);
+        unread -= 1;
+        next += 1;
+        if (settled !== undefined) yield settled;
+        continue;
+      }
+      if (running === 0 && !pulling) {
+        if (failure !== undefined) throw failure.error;
+        if (exhausted) return;
+      }
+      await new Promise<void>((resolve) => {
+        wakeReader = resolve;
+        if (stop.signal.aborted) resolve();
+      });
+      wakeReader = undefined;
+    }
+  } finally {
+    signal?.removeEventListener("abort", follow);
+    if (!stop.signal.aborted) stop.abort(new DOMException("The reader has left", "AbortError"));
+    if (!exhausted) await iterator.return?.();
+  }
+}
+
+function iteratorOf<T>(source: Iterable<T> | AsyncIterable<T>): AsyncIterator<T> | Iterator<T> {
+  const any = source as AsyncIterable<T> & Iterable<T>;
+  if (typeof any?.[Symbol.asyncIterator] === "function") return any[Symbol.asyncIterator]();
+  if (typeof any?.[Symbol.iterator] === "function") return any[Symbol.iterator]();
+  return reject("source", "an iterable or async iterable", source);
+}

@@ -1,0 +1,729 @@
+import { asyncDispose, dispose } from "./dispose.js";
+import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/core_bg.js";
+import {
+  ACCEPTED,
+  area,
+  detail,
+  EXPIRED,
+  fromEpoch,
+  GRANTED,
+  hold,
+  INDEX_MASK,
+  LIST,
+  now,
+  REFUSED,
+  REVOKED,
+  readAt,
+  ready,
+  register,
+  seed,
+  settle,
+  TICKET_SPAN,
+  toEpoch,
+  trapped,
+} from "./instance.js";
+import { Keys } from "./keys.js";
+import { callable, integer, milliseconds, reject } from "./options.js";
+import { mapThrough } from "./pool-map.js";
+import { type PoolMetrics, readPoolMetrics } from "./pool-metrics.js";
+import {
+  type PoolConfig,
+  type PoolOptions,
+  parsePoolOptions,
+  parseRunOptions,
+  type RunOptions,
+} from "./pool-options.js";
+import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
+import { type Signals, watch } from "./signals.js";
+import {
+  ABANDONED,
+  Context,
+  type Extra,
+  HeldLease,
+  type Lease,
+  OVER,
+  RUNNING,
+  type Task,
+  type TaskInfo,
+  WAITING,
+  Work,
+} from "./work.js";
+
+/** What a pool tells those who listen. */
+export interface PoolEvents {
+  /** The overflow rule refused or sacrificed a task. */
+  overflow: { rule: string; queued: number };
+  /** A task ran out of time; `abandoned` says whether its function goes on without a slot. */
+  timeout: { id: number; name?: string; limit: number; abandoned: boolean };
+  /** The number of slots changed. */
+  scale: { from: number; to: number };
+  /** The gate holds everything back for so long. */
+  throttle: { ms: number };
+  /** Nothing runs and nobody waits. */
+  idle: Record<string, never>;
+  /** The intake is closed. */
+  close: Record<string, never>;
+}
+
+/** What `submit` gives back. */
+export interface Submission<T> {
+  /** Resolves when the task is in the queue or has started: the producer may go on. */
+  readonly accepted: Promise<void>;
+  /** Resolves with the result. Rejections of it are handled already, so that nobody gets an unhandled one. */
+  readonly done: Promise<T>;
+  /** Cancels the task; false when it is over already. */
+  cancel(reason?: unknown): boolean;
+}
+
+const SUCCESS = 0;
+const FAILURE = 1;
+const IGNORED = 2;
+
+/**
+ * A bulkhead with a queue before it: at most `concurrency` slots are taken at once, and who waits, who is refused and
+ * when is decided in one admission.
+ *
+ * Fair: a free slot goes to the next waiter in the step that frees it, in the order priority and arrival gave it, and
+ * nobody barges. A cancelled task gives its slot or its place back in the same tick.
+ *
+ * @example
+ * ```ts
+ * import { Pool } from "tidegate";
+ *
+ * const pool = new Pool({ concurrency: 5 });
+ * const pages = await Promise.all(urls.map((url) => pool.run(({ signal }) => fetch(url, { signal }))));
+ * ```
+ */
+export class Pool {
+  #id: number;
+  readonly #config: PoolConfig;
+  readonly #events: Events<PoolEvents>;
+  readonly #keys = new Keys();
+  readonly #signals: Signals = new Map();
+  // By the index of their ticket.
+  readonly #works: (Work | undefined)[] = [];
+  #concurrency: number;
+  // Those who wait or run; the abandoned are not among them.
+  #pending = 0;
+  #paused = false;
+  #closed: Promise<{ abandoned: TaskInfo[] }> | undefined;
+  #whenIdle: (() => void)[] = [];
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: PoolOptions) {
+    ready();
+    this.#config = parsePoolOptions(options);
+    this.#concurrency = this.#config.concurrency;
+    this.#events = new Events("pool", this.#config.name);
+    this.#id = this.#open();
+    register(this, this.#id, bindings.pool_drop);
+  }
+
+  /** The name given with the options. */
+  get name(): string {
+    return this.#config.name;
+  }
+
+  /** Tasks that hold slots. */
+  get active(): number {
+    return this.#count(0);
+  }
+
+  /** Tasks in the queue. */
+  get queued(): number {
+    return this.#count(1);
+  }
+
+  /** Tasks that wait outside the queue for room. */
+  get waitingForRoom(): number {
+    return this.#count(2);
+  }
+
+  /** Tasks whose slot is free and whose promise is settled, and whose function goes on. */
+  get abandoned(): number {
+    return this.#count(3);
+  }
+
+  /** Slots. */
+  get concurrency(): number {
+    return this.#concurrency;
+  }
+
+  /** Milliseconds that a call waits for its start unless it says otherwise. */
+  get waitTimeout(): number {
+    return this.#config.waitTimeout;
+  }
+
+  /** Whether grants are held back by `pause`. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /**
+   * Runs a task as soon as it may, and settles with what it settles with.
+   *
+   * Its slot is free, and the next waiter granted, in the step in which it settles, times out or is aborted. After a
+   * timeout or an abort its function may go on: it counts as {@link abandoned} until it settles.
+   *
+   * @throws QueueFullError, DroppedError, QueueTimeoutError, TimeoutError, RateLimitedError, BrokenCircuitError,
+   * ClosedError, NeverPossibleError; after an abort `signal.reason`
+   */
+  run<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> {
+    let work: Work;
+    try {
+      callable("task", task);
+      work = new Work(this, task, this.#read(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const promise = promiseOf(work);
+    this.#admit(work);
+    return promise as Promise<Awaited<T>>;
+  }
+
+  /**
+   * Runs a task, with acceptance and result as two promises, so that a producer can wait for room without waiting for
+   * the result.
+   */
+  submit<T>(task: Task<T>, options?: RunOptions): Submission<Awaited<T>> {
+    callable("task", task);
+    const extra = this.#read(options ?? {}) as Extra;
+    const work = new Work(this, task, extra);
+    const done = promiseOf(work) as Promise<Awaited<T>>;
+    const accepted = new Promise<void>((resolve, reject) => {
+      extra.accepted = resolve;
+      done.then(() => resolve(), reject);
+    });
+    done.catch(() => {});
+    accepted.catch(() => {});
+    this.#admit(work);
+    return {
+      accepted,
+      done,
+      cancel: (reason) =>
+        this.#cancel(work, reason ?? new DOMException("The task was cancelled", "AbortError")),
+    };
+  }
+
+  /** Runs a task if it may start now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError */
+  tryRun<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> | undefined {
+    callable("task", task);
+    const work = new Work(this, task, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
+    const promise = promiseOf(work);
+    return this.#try(work, promise) ? (promise as Promise<Awaited<T>>) : undefined;
+  }
+
+  /** Takes slots for as long as the caller wants; fair like {@link run}. The signal ends the waiting, not the lease. */
+  acquire(options?: RunOptions): Promise<Lease> {
+    let work: Work;
+    try {
+      work = new Work(this, undefined, this.#read(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const promise = promiseOf(work);
+    this.#admit(work);
+    return promise as Promise<Lease>;
+  }
+
+  /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError */
+  tryAcquire(options?: RunOptions): Lease | undefined {
+    const work = new Work(this, undefined, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
+    work.resolve = work.reject = () => {};
+    return this.#try(work, undefined) ? new HeldLease(work) : undefined;
+  }
+
+  /**
+   * Runs `fn` for each item of a source, which may be endless: an item is pulled when there is room to run it, and at
+   * most `resultBuffer` results wait to be read.
+   *
+   * @default ordered true, because results that change places surprise; resultBuffer 50
+   */
+  map<T, R>(
+    source: Iterable<T> | AsyncIterable<T>,
+    fn: (item: T, ctx: import("./work.js").TaskContext) => R | PromiseLike<R>,
+    options?: { ordered?: boolean; resultBuffer?: number; signal?: AbortSignal },
+  ): AsyncIterable<Awaited<R>> {
+    return mapThrough(this, source, fn, options);
+  }
+
+  /** Changes the number of slots at once. What runs above a smaller bound finishes; a queued task that would no longer fit even an idle pool is rejected. */
+  resize(concurrency: number): void {
+    integer("concurrency", concurrency, 1, 4_294_967_294);
+    const from = this.#concurrency;
+    this.#concurrency = concurrency;
+    this.#call(() => bindings.pool_resize(this.#id, now(), concurrency));
+    if (from !== concurrency) this.#events.emit("scale", { from, to: concurrency });
+  }
+
+  /** Grants nothing until {@link resume}; what runs goes on, and the intake stays open. */
+  pause(): void {
+    this.#paused = true;
+    this.#call(() => bindings.pool_pause(this.#id));
+  }
+
+  /** Grants again. */
+  resume(): void {
+    this.#paused = false;
+    this.#call(() => bindings.pool_resume(this.#id, now()));
+  }
+
+  /** Grants nothing for so many milliseconds: the answer to a `Retry-After` that speaks for the whole target. */
+  coolDown(ms: number): void {
+    milliseconds("ms", ms);
+    this.#call(() => bindings.pool_cool_down(this.#id, now() + ms));
+    this.#events.emit("throttle", { ms });
+  }
+
+  /** Resolves when nothing runs and nobody waits. */
+  onIdle(): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /**
+   * Stops the intake. What is queued and running finishes (`queued: "reject"` refuses the queue at once); after `grace`
+   * the queue is rejected and running work aborted. Resolves with what was abandoned. A second call shortens the grace.
+   *
+   * @default grace 30 s, because a shutdown that waits for ever is a shutdown that gets killed; queued "finish"
+   */
+  close(options?: { grace?: number; queued?: "finish" | "reject" }): Promise<{ abandoned: TaskInfo[] }> {
+    const grace = options?.grace === undefined ? 30_000 : milliseconds("grace", options.grace);
+    const queued = options?.queued ?? "finish";
+    if (queued !== "finish" && queued !== "reject") reject("queued", "`finish` or `reject`", queued);
+    const first = this.#closed === undefined;
+    this.#paused = false;
+    this.#call(() => bindings.pool_close(this.#id, now(), queued === "reject", grace));
+    this.#closed ??= this.onIdle().then(() => ({
+      abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
+    }));
+    if (first) this.#events.emit("close", {});
+    return this.#closed;
+  }
+
+  /** The tasks of this pool, as they are now. */
+  tasks(): TaskInfo[] {
+    const infos: TaskInfo[] = [];
+    for (const work of this.#works) {
+      if (work === undefined || work.state === OVER) continue;
+      const name = work.extra?.name;
+      infos.push({
+        id: work.id,
+        ...(name === undefined ? {} : { name }),
+        state: work.state === WAITING ? "queued" : work.state === RUNNING ? "running" : "abandoned",
+        ...this.#times(work),
+      });
+    }
+    return infos;
+  }
+
+  /** Every number of this pool. */
+  metrics(): PoolMetrics {
+    return readPoolMetrics(this.#config.name, this.#id);
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof PoolEvents>(event: K, fn: (detail: PoolEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Closes without grace: `using pool = new Pool(…)`. */
+  [dispose](): void {
+    void this.close({ grace: 0, queued: "reject" });
+  }
+
+  /** Closes with the default grace: `await using pool = new Pool(…)`. */
+  async [asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number, number: number): void {
+    const work = this.#works[ticket & INDEX_MASK];
+    if (work === undefined || work.ticket !== ticket) return;
+    switch (why) {
+      case GRANTED:
+        this.#start(work, readAt);
+        return;
+      case ACCEPTED:
+        work.extra?.accepted?.();
+        return;
+      case EXPIRED:
+        this.#expire(work);
+        return;
+      case REVOKED:
+        this.#leaveRunning(work, new ClosedError(`Pool "${this.name}" was closed and its grace is over`));
+        return;
+      default:
+        this.#forget(work);
+        this.#refuse(work, why - REFUSED, number);
+        this.#over();
+    }
+  }
+
+  /** @internal Makes the machine again after a trap. */
+  rebuild(error: RuntimeTrapError): () => void {
+    this.#id = this.#open();
+    register(this, this.#id, bindings.pool_drop);
+    const waiters: Work[] = [];
+    const running: Work[] = [];
+    for (const work of this.#works) {
+      if (work?.state === WAITING) waiters.push(work);
+      else if (work?.state === RUNNING) running.push(work);
+      else if (work !== undefined) work.state = OVER;
+    }
+    this.#works.length = 0;
+    for (const work of running) {
+      const rest = work.endsAt - now();
+      const atEnd = work.task === undefined ? 2 : this.#config.atEnd;
+      work.ticket = bindings.pool_adopt(this.#id, readAt, work.extra?.weight ?? 1, Math.max(0, rest), atEnd);
+      this.#works[work.index] = work;
+    }
+    if (this.#paused) bindings.pool_pause(this.#id);
+    if (this.#closed !== undefined) bindings.pool_close(this.#id, now(), true, 30_000);
+    for (const work of waiters) {
+      this.#release(work);
+      this.#pending -= 1;
+    }
+    if (this.#pending > 0) hold(this.#id, this);
+    return () => {
+      for (const work of waiters) work.reject(error);
+      if (this.#pending === 0) this.#idle();
+    };
+  }
+
+  /** @internal When a lease ends, in epoch milliseconds. */
+  endOf(work: Work): number {
+    return work.state === RUNNING && work.endsAt !== Number.POSITIVE_INFINITY
+      ? toEpoch(work.endsAt)
+      : Number.POSITIVE_INFINITY;
+  }
+
+  /** @internal Moves the end of a lease. */
+  renew(work: Work, ms?: number): boolean {
+    const span =
+      ms === undefined
+        ? work.task === undefined
+          ? this.#config.leaseTimeout
+          : this.#timeoutOf(work)
+        : milliseconds("ms", ms);
+    if (work.state !== RUNNING) return false;
+    const at = now();
+    const ends = this.#call(() => bindings.pool_renew(this.#id, at, work.ticket, span));
+    if (ends === undefined || ends < 0) return false;
+    work.endsAt = at + span;
+    return true;
+  }
+
+  /** @internal Ends a lease. */
+  giveBack(work: Work): void {
+    // A task's own slots go back when it settles: its lease is a view.
+    if (work.task !== undefined || work.state === OVER) return;
+    this.#finish(work, SUCCESS);
+  }
+
+  #open(): number {
+    const { queue } = this.#config;
+    const id = bindings.pool_open(
+      this.#concurrency,
+      queue.capacity,
+      queue.rule,
+      queue.maxWaiters,
+      queue.aging,
+    );
+    if (id < 0) throw new RangeError("There are too many pools: 16,777,216 exist already");
+    return id;
+  }
+
+  #read(options: RunOptions | undefined): Extra | undefined {
+    return options === undefined ? undefined : parseRunOptions(options, this.#config, this.#keys);
+  }
+
+  #admit(work: Work): void {
+    const refused = this.#request(work);
+    if (refused >= 0) this.#refuse(work, refused, refused === ABORTED ? 0 : detail());
+    settle();
+  }
+
+  #try(work: Work, promise: Promise<unknown> | undefined): boolean {
+    const refused = this.#request(work);
+    if (refused < 0) {
+      settle();
+      return true;
+    }
+    promise?.catch(() => {});
+    const number = refused === ABORTED ? 0 : detail();
+    settle();
+    work.reject(undefined);
+    if (refused === ABORTED) throw work.extra?.signal?.reason;
+    if (refused === CLOSED || refused === NEVER_POSSIBLE)
+      throw refusalError(this, refused, number, work.extra);
+    return false;
+  }
+
+  /** Asks the machine. −1 when it was let in, else the code of the refusal. */
+  #request(work: Work): number {
+    const { extra } = work;
+    const signal = extra?.signal;
+    if (signal?.aborted === true) {
+      this.#keys.release(extra);
+      work.state = OVER;
+      return ABORTED;
+    }
+    seed();
+    const at = now();
+    const config = this.#config;
+    const lease = work.task === undefined;
+    let answer: number;
+    try {
+      answer =
+        extra === undefined
+          ? bindings.pool_request(
+              this.#id,
+              at,
+              1,
+              1,
+              0,
+              0,
+              config.waitTimeout,
+              Infinity,
+              lease ? config.leaseTimeout : config.timeout,
+              lease ? 2 : config.atEnd,
+            )
+          : bindings.pool_request(
+              this.#id,
+              at,
+              extra.weight,
+              extra.cost,
+              extra.priority,
+              extra.keyId,
+              extra.patience,
+              fromEpoch(extra.deadline),
+              lease ? config.leaseTimeout : extra.timeout,
+              lease ? 2 : config.atEnd,
+            );
+    } catch (error) {
+      this.#keys.release(extra);
+      work.state = OVER;
+      work.reject(trapped(error));
+      return TRAPPED;
+    }
+    if (answer >= 3 * TICKET_SPAN) {
+      this.#keys.release(extra);
+      work.state = OVER;
+      return answer - 3 * TICKET_SPAN;
+    }
+    const tag = answer >= 2 * TICKET_SPAN ? 2 : answer >= TICKET_SPAN ? 1 : 0;
+    const ticket = answer - tag * TICKET_SPAN;
+    work.ticket = ticket;
+    this.#works[work.index] = work;
+    if (this.#pending++ === 0) hold(this.#id, this);
+    if (signal !== undefined && (tag !== 0 || !lease))
+      watch(this.#signals, signal, work, (one) => void this.#cancel(one, signal.reason));
+    if (tag === 0) this.#start(work, at);
+    else if (tag === 1) extra?.accepted?.();
+    return -1;
+  }
+
+  #start(work: Work, at: number): void {
+    work.state = RUNNING;
+    const { task, extra } = work;
+    if (extra !== undefined) {
+      extra.accepted?.();
+      if (task === undefined) this.#unwatch(work);
+    }
+    const span = task === undefined ? this.#config.leaseTimeout : this.#timeoutOf(work);
+    if (span !== Infinity || (extra !== undefined && extra.deadline !== Infinity)) {
+      work.endsAt = Math.min(at + span, fromEpoch(extra?.deadline ?? Infinity));
+    }
+    if (task === undefined) {
+      work.resolve(new HeldLease(work));
+      return;
+    }
+    let result: unknown;
+    try {
+      result = task(new Context(work));
+    } catch (error) {
+      this.#fail(work, error);
+      return;
+    }
+    if ((typeof result === "object" && result !== null) || typeof result === "function") {
+      Promise.resolve(result).then(
+        (value) => this.#succeed(work, value),
+        (error: unknown) => this.#fail(work, error),
+      );
+    } else {
+      this.#succeed(work, result);
+    }
+  }
+
+  #succeed(work: Work, value: unknown): void {
+    work.resolve(value);
+    this.#finish(work, SUCCESS);
+  }
+
+  #fail(work: Work, error: unknown): void {
+    work.reject(error);
+    this.#finish(work, work.aborted ? IGNORED : FAILURE);
+  }
+
+  /** The function has settled, or the lease was released. */
+  #finish(work: Work, outcome: number): void {
+    const { state } = work;
+    if (state === OVER) return;
+    this.#forget(work);
+    if (state === RUNNING) this.#pending -= 1;
+    try {
+      bindings.pool_release(this.#id, now(), work.ticket, outcome);
+    } catch (error) {
+      trapped(error);
+    }
+    settle();
+    if (this.#pending === 0 && state === RUNNING) this.#idle();
+  }
+
+  #cancel(work: Work, reason: unknown): boolean {
+    if (work.state === RUNNING) {
+      const at = now();
+      this.#call(
+        () => bindings.pool_cancel(this.#id, at, work.ticket),
+        () => this.#leaveRunning(work, reason),
+      );
+      return true;
+    }
+    if (work.state !== WAITING) return false;
+    const { ticket } = work;
+    this.#forget(work);
+    work.reject(reason);
+    this.#call(() => bindings.pool_cancel(this.#id, now(), ticket));
+    this.#over();
+    return true;
+  }
+
+  #expire(work: Work): void {
+    if (work.task === undefined) {
+      // A lease that nobody renewed; its holder finds out when it tries to.
+      this.#forget(work);
+      this.#over();
+      return;
+    }
+    const limit = Math.min(
+      this.#timeoutOf(work),
+      (work.extra?.deadline ?? Infinity) - this.#times(work).queuedAt,
+    );
+    const abandoned = this.#config.atEnd === 0;
+    const error = new TimeoutError(work.extra?.name ?? this.name, Math.round(limit));
+    if (this.#events.heard("timeout")) {
+      const name = work.extra?.name;
+      this.#events.emit("timeout", {
+        id: work.id,
+        ...(name === undefined ? {} : { name }),
+        limit,
+        abandoned,
+      });
+    }
+    if (abandoned) this.#leaveRunning(work, error);
+    else {
+      this.#unwatch(work);
+      work.abort(error);
+      work.reject(error);
+    }
+  }
+
+  /** The slot is free and the promise settles; the function may go on. */
+  #leaveRunning(work: Work, reason: unknown): void {
+    work.state = ABANDONED;
+    this.#unwatch(work);
+    work.abort(reason);
+    work.reject(reason);
+    if (work.task === undefined) this.#forget(work);
+    this.#over();
+  }
+
+  #refuse(work: Work, code: number, number: number): void {
+    if (code === ABORTED) work.reject(work.extra?.signal?.reason);
+    else if (code !== TRAPPED) {
+      const error = refusalError(this, code, number, work.extra);
+      if (code === 1 || code === 2)
+        this.#events.emit("overflow", { rule: this.#config.overflow, queued: number });
+      work.reject(error);
+    }
+  }
+
+  /** Nothing of a work remains: no place, no listener, no key. */
+  #forget(work: Work): void {
+    work.state = OVER;
+    this.#works[work.index] = undefined;
+    this.#release(work);
+  }
+
+  #release(work: Work): void {
+    work.state = OVER;
+    if (work.extra === undefined) return;
+    this.#unwatch(work);
+    this.#keys.release(work.extra);
+  }
+
+  #unwatch(work: Work): void {
+    const signal = work.extra?.signal;
+    if (signal !== undefined) this.#signals.get(signal)?.leave(work);
+  }
+
+  #over(): void {
+    this.#pending -= 1;
+    if (this.#pending === 0) this.#idle();
+  }
+
+  #idle(): void {
+    hold(this.#id, undefined);
+    const waiting = this.#whenIdle;
+    if (waiting.length > 0) {
+      this.#whenIdle = [];
+      for (const resolve of waiting) resolve();
+    }
+    if (this.#events.heard("idle")) this.#events.emit("idle", {});
+  }
+
+  #times(work: Work): { queuedAt: number; startedAt?: number } {
+    this.#call(() => bindings.pool_times(this.#id, work.ticket));
+    const cells = area();
+    const startedAt = cells[LIST + 1] as number;
+    const queuedAt = toEpoch(cells[LIST] as number);
+    return startedAt < 0 ? { queuedAt } : { queuedAt, startedAt: toEpoch(startedAt) };
+  }
+
+  #timeoutOf(work: Work): number {
+    return work.extra?.timeout ?? this.#config.timeout;
+  }
+
+  #count(which: number): number {
+    return this.#call(() => bindings.pool_count(this.#id, which)) ?? 0;
+  }
+
+  /** A call off the hot path; `first` runs before the wakes of the call are carried out. */
+  #call<T>(call: () => T, first?: () => void): T | undefined {
+    let answer: T | undefined;
+    try {
+      answer = call();
+    } catch (error) {
+      const reason = trapped(error);
+      if (reason === error) throw error;
+    }
+    first?.();
+    settle();
+    return answer;
+  }
+}
+
+// Codes of `#request` that are not the machine's.
+const ABORTED = 1000;
+const TRAPPED = 1001;
+
+function promiseOf(work: Work): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    work.resolve = resolve;
+    work.reject = reject;
+  });
+}

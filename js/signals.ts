@@ -1,0 +1,35 @@
+import type { Work } from "./work.js";
+
+/** One listener for each signal of a pool, however many tasks share it. */
+export type Signals = Map<AbortSignal, Watch>;
+
+/** The tasks that one signal can cancel. */
+class Watch {
+  readonly works = new Set<Work>();
+  readonly #signals: Signals;
+  readonly #signal: AbortSignal;
+  readonly #listener: () => void;
+
+  constructor(signals: Signals, signal: AbortSignal, cancel: (work: Work) => void) {
+    this.#signals = signals;
+    this.#signal = signal;
+    this.#listener = () => {
+      for (const work of [...this.works]) cancel(work);
+    };
+    signal.addEventListener("abort", this.#listener);
+  }
+
+  /** A task has settled. The last one takes the listener away. */
+  leave(work: Work): void {
+    if (!this.works.delete(work) || this.works.size > 0) return;
+    this.#signal.removeEventListener("abort", this.#listener);
+    this.#signals.delete(this.#signal);
+  }
+}
+
+/** Cancels a task when its signal aborts. */
+export function watch(signals: Signals, signal: AbortSignal, work: Work, cancel: (work: Work) => void): void {
+  let one = signals.get(signal);
+  if (one === undefined) signals.set(signal, (one = new Watch(signals, signal, cancel)));
+  one.works.add(work);
+}
