@@ -18,6 +18,7 @@ pub mod keys;
 pub mod limiter;
 pub mod line;
 pub mod locks;
+pub mod objects;
 pub mod permits;
 pub mod queue;
 pub mod random;

@@ -1,0 +1,567 @@
+//! Object and connection pools: what to reuse, what to make, what to throw away, and who waits.
+//!
+//! The objects stay with the host; here they are tickets with a key (a pool of plain objects has one key, a pool of
+//! connections one for each place they lead to). Of several idle objects the one returned last is reused first, so the
+//! others grow old and leave. Waiters are served in the order in which they came, and nobody barges.
+//!
+//! A place is taken from the moment a decision is [`Grant::Create`] until the object is destroyed or its making has
+//! failed, so there are never more than `max` of a key, those being made included.
+//!
+//! Objects leave when they are idle for too long, too old, marked as not reusable, or not valid any more. The host
+//! destroys those that [`pop_doomed`](Objects::pop_doomed) names; their tickets are stale by then.
+
+use super::config::ConfigError;
+use super::line::Line;
+use super::permits::Patience;
+use super::ticket::{Slab, StaleTicket, Ticket};
+use super::time::Instant;
+use super::waiters::Waiters;
+use super::wakes::{Refusal, Wakes, Why};
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+#[cfg(test)]
+mod tests;
+
+/// How many connections of a key there are at most unless told otherwise: enough to overlap, few enough that no
+/// server takes them for an attack.
+pub const CONNECTIONS: u32 = 10;
+
+/// How many objects there may be, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ObjectsConfig {
+    max: u32,
+    max_total: Option<u32>,
+    max_age: Option<Duration>,
+    idle: Option<Duration>,
+}
+
+impl ObjectsConfig {
+    /// At most `max` of each key, at least 1, for as long as they are good.
+    pub fn new(max: u32) -> Result<Self, ConfigError> {
+        if max == 0 {
+            return Err(ConfigError::integer("max", "an integer ≥ 1", 0));
+        }
+        Ok(Self {
+            max,
+            max_total: None,
+            max_age: None,
+            idle: None,
+        })
+    }
+
+    /// Bounds the objects of all keys together: to make room, the longest idle one of another key is destroyed.
+    pub fn with_max_total(mut self, max: u32) -> Result<Self, ConfigError> {
+        if max == 0 {
+            return Err(ConfigError::integer("maxTotal", "an integer ≥ 1", 0));
+        }
+        self.max_total = Some(max);
+        Ok(self)
+    }
+
+    /// Destroys objects this long after they were made, as soon as nobody uses them.
+    pub fn with_max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Destroys objects that nobody has used for this long.
+    pub fn with_idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+}
+
+/// The answer to somebody who wants an object.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Acquire {
+    /// It has one, or a place for one.
+    Now(Grant),
+    /// A wake will follow, then [`Objects::claim`] says what it got.
+    Waiting(Ticket),
+    /// Turned away: `NotNow` if it would not wait, `Closed`.
+    Refused(Refusal),
+}
+
+/// What somebody got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grant {
+    /// This object, used before. If it is no longer valid: [`Objects::replace`].
+    Reuse(Ticket),
+    /// A place under this ticket: make an object, then [`Objects::made`] or [`Objects::failed`].
+    Create(Ticket),
+}
+
+/// What becomes of an object that was given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Returned {
+    /// It stays.
+    Kept,
+    /// The host destroys it; its ticket is stale.
+    Destroy,
+}
+
+/// What happened so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ObjectCounts {
+    /// How often one was wanted.
+    pub requests: u64,
+    /// How often one was reused.
+    pub hits: u64,
+    /// How often one had to be made.
+    pub misses: u64,
+    /// How many were made.
+    pub created: u64,
+    /// How many could not be made.
+    pub failed: u64,
+    /// How many were given back in good order.
+    pub returned: u64,
+    /// How many were found to be no longer valid.
+    pub invalid: u64,
+    /// How many were destroyed, whatever for.
+    pub destroyed: u64,
+    /// How many waited in vain.
+    pub timeouts: u64,
+}
+
+/// Objects by key. See the module.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    config: ObjectsConfig,
+    closed: bool,
+    things: Slab<Thing>,
+    keys: BTreeMap<u32, Keyed>,
+    waiters: Waiters<Waiter>,
+    arrivals: u64,
+    fading: Line<(Ticket, Instant)>,
+    fades_next: Option<Instant>,
+    doomed: VecDeque<Ticket>,
+    /// What happened so far.
+    pub counts: ObjectCounts,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Thing {
+    key: u32,
+    made: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Making,
+    InUse,
+    Idle { since: Instant, fades: Instant },
+}
+
+#[derive(Clone, Debug, Default)]
+struct Keyed {
+    // Being made, in use and idle.
+    places: u32,
+    // The one returned last is at the back.
+    idle: VecDeque<Ticket>,
+    line: VecDeque<(u64, Ticket)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Waiter {
+    Waiting { key: u32 },
+    Served(Grant),
+}
+
+impl Objects {
+    /// No objects yet.
+    pub fn new(config: ObjectsConfig) -> Self {
+        Self {
+            config,
+            closed: false,
+            things: Slab::new(),
+            keys: BTreeMap::new(),
+            waiters: Waiters::new(),
+            arrivals: 0,
+            fading: Line::new(),
+            fades_next: None,
+            doomed: VecDeque::new(),
+            counts: ObjectCounts::default(),
+        }
+    }
+
+    /// Wants an object of a key.
+    pub fn acquire(&mut self, now: Instant, key: u32, patience: Patience, wakes: &mut Wakes) -> Acquire {
+        self.on_deadline(now, wakes);
+        self.counts.requests += 1;
+        if self.closed {
+            return Acquire::Refused(Refusal::Closed);
+        }
+        let nobody_waits = self.head(key).is_none();
+        if nobody_waits && let Some(grant) = self.grant(key) {
+            return Acquire::Now(grant);
+        }
+        match self.waiters.enter(now, patience, Waiter::Waiting { key }) {
+            Some(ticket) => {
+                self.arrivals += 1;
+                let place = (self.arrivals, ticket);
+                self.keys.entry(key).or_default().line.push_back(place);
+                Acquire::Waiting(ticket)
+            }
+            None => Acquire::Refused(Refusal::NotNow),
+        }
+    }
+
+    /// What a woken waiter got. Its own ticket is stale afterwards.
+    pub fn claim(&mut self, waiter: Ticket) -> Result<Grant, StaleTicket> {
+        match self.waiters.get(waiter) {
+            Some(Waiter::Served(grant)) => {
+                let grant = *grant;
+                self.waiters.leave(waiter);
+                Ok(grant)
+            }
+            _ => Err(StaleTicket),
+        }
+    }
+
+    /// Says that an object was made: it is in use now, and its age counts from here.
+    pub fn made(&mut self, now: Instant, object: Ticket) -> Result<(), StaleTicket> {
+        match self.things.get_mut(object) {
+            Some(thing) if matches!(thing.state, State::Making) => {
+                thing.made = now;
+                thing.state = State::InUse;
+                self.counts.created += 1;
+                Ok(())
+            }
+            _ => Err(StaleTicket),
+        }
+    }
+
+    /// Says that an object could not be made: its place is free again.
+    pub fn failed(&mut self, now: Instant, object: Ticket, wakes: &mut Wakes) -> Result<(), StaleTicket> {
+        self.on_deadline(now, wakes);
+        match self.things.get(object) {
+            Some(thing) if matches!(thing.state, State::Making) => {
+                let key = thing.key;
+                self.remove(object);
+                self.counts.failed += 1;
+                self.serve(key, wakes);
+                Ok(())
+            }
+            _ => Err(StaleTicket),
+        }
+    }
+
+    /// Gives an object back, reset by the host and fit for reuse or not.
+    pub fn give_back(
+        &mut self,
+        now: Instant,
+        object: Ticket,
+        reusable: bool,
+        wakes: &mut Wakes,
+    ) -> Result<Returned, StaleTicket> {
+        self.on_deadline(now, wakes);
+        let thing = match self.things.get(object) {
+            Some(thing) if matches!(thing.state, State::InUse) => *thing,
+            _ => return Err(StaleTicket),
+        };
+        let too_old = self.config.max_age.is_some_and(|age| now >= thing.made + age);
+        if !reusable || too_old || self.closed {
+            self.remove(object);
+            self.counts.destroyed += 1;
+            self.serve(thing.key, wakes);
+            return Ok(Returned::Destroy);
+        }
+        self.counts.returned += 1;
+        self.rest(now, object);
+        self.serve(thing.key, wakes);
+        Ok(Returned::Kept)
+    }
+
+    /// Says that a reused object turned out not to be valid, and gives the caller another one, or the place to make
+    /// one, without waiting. The host destroys the invalid one.
+    pub fn replace(&mut self, object: Ticket) -> Result<Grant, StaleTicket> {
+        let key = match self.things.get(object) {
+            Some(thing) if matches!(thing.state, State::InUse) => thing.key,
+            _ => return Err(StaleTicket),
+        };
+        self.remove(object);
+        self.counts.destroyed += 1;
+        self.counts.invalid += 1;
+        self.counts.hits = self.counts.hits.saturating_sub(1);
+        self.grant(key).ok_or(StaleTicket)
+    }
+
+    /// Leaves without an object. One that was handed over and not claimed goes to the next.
+    pub fn cancel(&mut self, now: Instant, waiter: Ticket, wakes: &mut Wakes) -> Result<(), StaleTicket> {
+        self.on_deadline(now, wakes);
+        match self.waiters.leave(waiter).ok_or(StaleTicket)? {
+            Waiter::Waiting { key } => self.forget_waiter(key, waiter),
+            Waiter::Served(Grant::Reuse(object)) => {
+                self.counts.hits = self.counts.hits.saturating_sub(1);
+                if let Some(key) = self.things.get(object).map(|thing| thing.key) {
+                    self.rest(now, object);
+                    self.serve(key, wakes);
+                }
+            }
+            Waiter::Served(Grant::Create(object)) => {
+                self.counts.misses = self.counts.misses.saturating_sub(1);
+                if let Some(key) = self.things.get(object).map(|thing| thing.key) {
+                    self.remove(object);
+                    self.serve(key, wakes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns away all who wait, destroys what is idle now and the rest as it comes back.
+    pub fn close(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.on_deadline(now, wakes);
+        self.closed = true;
+        let mut waiting: Vec<(u64, Ticket)> = self
+            .keys
+            .values()
+            .flat_map(|keyed| keyed.line.iter().copied())
+            .collect();
+        waiting.sort_unstable();
+        for (_, ticket) in waiting {
+            if let Some(Waiter::Waiting { key }) = self.waiters.leave(ticket) {
+                self.forget_waiter(key, ticket);
+                wakes.push(ticket, Why::Refused(Refusal::Closed));
+            }
+        }
+        self.drop_idle();
+    }
+
+    /// Destroys all that is idle: what to do when memory is short.
+    pub fn drop_idle(&mut self) {
+        let idle: Vec<Ticket> = self
+            .keys
+            .values()
+            .flat_map(|keyed| keyed.idle.iter().copied())
+            .collect();
+        idle.into_iter().for_each(|object| self.doom(object));
+    }
+
+    /// Turns away those who have waited as long as they would, and destroys what is too old or idle for too long.
+    /// Spurious calls do nothing.
+    pub fn on_deadline(&mut self, now: Instant, wakes: &mut Wakes) {
+        while self.fades_next.is_some_and(|at| at <= now) {
+            let things = &self.things;
+            let faded = self.fading.pop(|fading| is_fading(things, fading));
+            if let Some((_, (object, _))) = faded {
+                self.doom(object);
+            }
+            self.find_next_to_fade();
+        }
+        while let Some((ticket, waiter)) = self.waiters.expired(now) {
+            if let Waiter::Waiting { key } = waiter {
+                self.forget_waiter(key, ticket);
+                self.counts.timeouts += 1;
+                wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
+            }
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match (self.fades_next, self.waiters.next_deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Takes the next object to destroy that nobody holds.
+    pub fn pop_doomed(&mut self) -> Option<Ticket> {
+        self.doomed.pop_front()
+    }
+
+    /// How many objects of all keys there are, those being made included.
+    pub fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.things.is_empty()
+    }
+
+    /// How many of them nobody uses.
+    pub fn idle(&self) -> usize {
+        self.keys.values().map(|keyed| keyed.idle.len()).sum()
+    }
+
+    /// How many wait for one.
+    pub fn waiting(&self) -> usize {
+        self.keys.values().map(|keyed| keyed.line.len()).sum()
+    }
+
+    /// Whether a key has neither objects nor waiters: its number may be given to another name.
+    pub fn is_unused(&self, key: u32) -> bool {
+        !self.keys.contains_key(&key)
+    }
+
+    fn head(&self, key: u32) -> Option<(u64, Ticket)> {
+        self.keys.get(&key)?.line.front().copied()
+    }
+
+    /// An idle object of the key, or a place for a new one, if there is either.
+    fn grant(&mut self, key: u32) -> Option<Grant> {
+        if let Some(object) = self.keys.get_mut(&key).and_then(|keyed| keyed.idle.pop_back()) {
+            if let Some(thing) = self.things.get_mut(object) {
+                thing.state = State::InUse;
+            }
+            self.no_longer_fading();
+            self.counts.hits += 1;
+            return Some(Grant::Reuse(object));
+        }
+        if !self.has_room(key) {
+            return None;
+        }
+        if self.is_full() {
+            self.doom(self.longest_idle()?);
+        }
+        let thing = Thing {
+            key,
+            made: Instant::ZERO,
+            state: State::Making,
+        };
+        let object = self.things.insert(thing).ok()?;
+        self.keys.entry(key).or_default().places += 1;
+        self.counts.misses += 1;
+        Some(Grant::Create(object))
+    }
+
+    fn has_room(&self, key: u32) -> bool {
+        self.keys
+            .get(&key)
+            .is_none_or(|keyed| keyed.places < self.config.max)
+            && (!self.is_full() || self.longest_idle().is_some())
+    }
+
+    fn is_full(&self) -> bool {
+        self.config
+            .max_total
+            .is_some_and(|max| self.things.len() >= max as usize)
+    }
+
+    fn longest_idle(&self) -> Option<Ticket> {
+        let oldest = self.keys.values().filter_map(|keyed| keyed.idle.front());
+        oldest
+            .copied()
+            .min_by_key(|object| match self.things.get(*object).map(|thing| thing.state) {
+                Some(State::Idle { since, .. }) => since,
+                _ => Instant::FAR_FUTURE,
+            })
+    }
+
+    /// Hands what has become free to those who wait: to those of the key, and where all keys share a bound, to
+    /// whoever has waited longest of those that can be served.
+    fn serve(&mut self, key: u32, wakes: &mut Wakes) {
+        while let Some(key) = self.next_to_serve(key) {
+            let Some(keyed) = self.keys.get_mut(&key) else {
+                return;
+            };
+            let Some(place) = keyed.line.pop_front() else {
+                return;
+            };
+            let Some(grant) = self.grant(key) else {
+                self.keys.entry(key).or_default().line.push_front(place);
+                return;
+            };
+            let (_, ticket) = place;
+            if let Some(waiter) = self.waiters.get_mut(ticket) {
+                *waiter = Waiter::Served(grant);
+            }
+            self.waiters.give_up_at(ticket, Instant::FAR_FUTURE);
+            wakes.push(ticket, Why::Granted);
+        }
+        self.forget_key_if_empty(key);
+    }
+
+    fn next_to_serve(&self, key: u32) -> Option<u32> {
+        let servable = |key: u32, keyed: &Keyed| !keyed.idle.is_empty() || self.has_room(key);
+        let candidates: &mut dyn Iterator<Item = (&u32, &Keyed)> = match self.config.max_total {
+            None => &mut self.keys.get_key_value(&key).into_iter(),
+            Some(_) => &mut self.keys.iter(),
+        };
+        let waiting = candidates.filter_map(|(key, keyed)| Some((keyed.line.front()?.0, *key, keyed)));
+        let first = waiting
+            .filter(|(_, key, keyed)| servable(*key, keyed))
+            .min_by_key(|(arrival, ..)| *arrival);
+        first.map(|(_, key, _)| key)
+    }
+
+    /// Lays an object down until somebody wants it.
+    fn rest(&mut self, now: Instant, object: Ticket) {
+        let Some(thing) = self.things.get_mut(object) else {
+            return;
+        };
+        let fades = self.config.idle.map_or(Instant::FAR_FUTURE, |idle| now + idle);
+        let fades = fades.min(
+            self.config
+                .max_age
+                .map_or(Instant::FAR_FUTURE, |age| thing.made + age),
+        );
+        thing.state = State::Idle { since: now, fades };
+        self.keys.entry(thing.key).or_default().idle.push_back(object);
+        if fades < Instant::FAR_FUTURE {
+            self.fading.push(fades.as_micros() as i64, (object, fades));
+            self.fades_next = Some(self.fades_next.map_or(fades, |next| next.min(fades)));
+        }
+    }
+
+    /// Destroys one that is idle.
+    fn doom(&mut self, object: Ticket) {
+        if let Some(key) = self.things.get(object).map(|thing| thing.key) {
+            if let Some(keyed) = self.keys.get_mut(&key) {
+                keyed.idle.retain(|other| *other != object);
+            }
+            self.remove(object);
+            self.no_longer_fading();
+            self.counts.destroyed += 1;
+            self.doomed.push_back(object);
+        }
+    }
+
+    fn remove(&mut self, object: Ticket) {
+        if let Some(thing) = self.things.remove(object) {
+            if let Some(keyed) = self.keys.get_mut(&thing.key) {
+                keyed.places = keyed.places.saturating_sub(1);
+            }
+            self.forget_key_if_empty(thing.key);
+        }
+    }
+
+    fn no_longer_fading(&mut self) {
+        let things = &self.things;
+        self.fading.left(|fading| is_fading(things, fading));
+        self.find_next_to_fade();
+    }
+
+    fn find_next_to_fade(&mut self) {
+        let things = &self.things;
+        self.fades_next = self
+            .fading
+            .peek(|fading| is_fading(things, fading))
+            .map(|(_, (_, at))| at);
+    }
+
+    fn forget_waiter(&mut self, key: u32, ticket: Ticket) {
+        if let Some(keyed) = self.keys.get_mut(&key) {
+            keyed.line.retain(|(_, other)| *other != ticket);
+        }
+        self.forget_key_if_empty(key);
+    }
+
+    fn forget_key_if_empty(&mut self, key: u32) {
+        if self
+            .keys
+            .get(&key)
+            .is_some_and(|keyed| keyed.places == 0 && keyed.line.is_empty())
+        {
+            self.keys.remove(&key);
+        }
+    }
+}
+
+fn is_fading(things: &Slab<Thing>, (object, at): (Ticket, Instant)) -> bool {
+    matches!(things.get(object), Some(Thing { state: State::Idle { fades, .. }, .. }) if *fades == at)
+}
