@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod barrier;
+pub mod batch;
 pub mod breaker;
 pub mod cache;
 pub mod channel;
