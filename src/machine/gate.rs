@@ -22,8 +22,9 @@ pub trait Gate {
     fn refusal(&mut self, now: Instant) -> Option<Refusal>;
     /// Takes `cost` tokens and the permission to start, or nothing.
     fn admit(&mut self, now: Instant, cost: u32) -> Verdict;
-    /// When `cost` tokens will be there, if nobody else takes any. `Err` says how many there can ever be.
-    fn ready_at(&mut self, now: Instant, cost: u64) -> Result<Instant, u32>;
+    /// When `cost` tokens will be there, once the `ahead` of those who wait before were taken. `Err` says how many there
+    /// can ever be.
+    fn ready_at(&mut self, now: Instant, ahead: u64, cost: u32) -> Result<Instant, u32>;
     /// A start that was permitted has ended.
     fn settle(&mut self, now: Instant, pass: Pass, cost: u32, outcome: Outcome, took: u64);
 }
@@ -54,7 +55,7 @@ impl Gate for OpenGate {
     fn admit(&mut self, _: Instant, _: u32) -> Verdict {
         Verdict::Pass(Pass::default())
     }
-    fn ready_at(&mut self, now: Instant, _: u64) -> Result<Instant, u32> {
+    fn ready_at(&mut self, now: Instant, _: u64, _: u32) -> Result<Instant, u32> {
         Ok(now)
     }
     fn settle(&mut self, _: Instant, _: Pass, _: u32, _: Outcome, _: u64) {}

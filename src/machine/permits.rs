@@ -456,7 +456,7 @@ impl Permits {
         if let Some(refusal) = gate.refusal(now) {
             return Some(refusal);
         }
-        let tokens_at = match gate.ready_at(now, self.queued_cost + u64::from(ask.cost)) {
+        let tokens_at = match gate.ready_at(now, self.queued_cost, ask.cost) {
             Ok(at) => at.max(self.cool_until),
             Err(limit) => return Some(Refusal::NeverPossible { limit }),
         };

@@ -4,13 +4,18 @@
 //! breaker's change reach every pool that hangs on it; and keeps one ring of wakes and one next deadline, so that a
 //! host drains one place and keeps one timer. A file per kind of machine under `world/` says what its calls are.
 
+use super::breaker::Transition;
+use super::limiter::Limiter;
 use super::line::Line;
 use super::random::Random;
 use super::ticket::{Slab, Ticket};
 use super::time::Instant;
 use super::wakes::{MachineId, Wake, Wakes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+mod breaker;
+mod gate;
+mod limiter;
 mod pool;
 
 pub use pool::PoolConfig;
@@ -33,12 +38,20 @@ impl core::error::Error for NoSuchMachine {}
 pub enum Kind {
     /// Slots, a queue, rates and a breaker under one admission.
     Pool = 1,
+    /// A circuit breaker, alone or before pools.
+    Breaker = 2,
+    /// A rate with a line before it.
+    Limiter = 3,
 }
 
 /// All machines of one instance.
 #[derive(Debug)]
 pub struct World {
     pools: Table<pool::Pool>,
+    breakers: Table<breaker::Shared>,
+    limiters: Table<Limiter>,
+    // What breakers did that nobody has heard of yet.
+    changes: VecDeque<(MachineId, Transition)>,
     /// What was decided and not yet carried out.
     pub wakes: Wakes,
     timers: Timers,
@@ -50,6 +63,9 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             pools: Table::new(Kind::Pool),
+            breakers: Table::new(Kind::Breaker),
+            limiters: Table::new(Kind::Limiter),
+            changes: VecDeque::new(),
             wakes: Wakes::new(),
             timers: Timers::default(),
             random: Random::new(seed),
@@ -76,7 +92,9 @@ impl World {
         for id in self.timers.due(now) {
             match kind_of(id) {
                 Some(Kind::Pool) => self.pool_on_deadline(now, id),
-                None => {}
+                Some(Kind::Limiter) => self.limiter_on_deadline(now, id),
+                // Time comes to a breaker with the calls.
+                Some(Kind::Breaker) | None => {}
             }
         }
     }
@@ -96,6 +114,8 @@ const INDEX_BITS: u32 = 24;
 fn kind_of(id: MachineId) -> Option<Kind> {
     match id.0 >> INDEX_BITS {
         1 => Some(Kind::Pool),
+        2 => Some(Kind::Breaker),
+        3 => Some(Kind::Limiter),
         _ => None,
     }
 }

@@ -1,9 +1,11 @@
 //! Pools in a world: one admission over slots, queue, rates and breaker.
 
-use super::World;
-use crate::machine::gate::{OpenGate, Outcome};
+use super::gate::PoolGate;
+use super::{NoSuchMachine, World};
+use crate::machine::gate::Outcome;
 use crate::machine::permits::{Admission, Ask, Permits};
 use crate::machine::queue::QueueConfig;
+use crate::machine::rate::{Rate, RateConfig};
 use crate::machine::ticket::{StaleTicket, Ticket};
 use crate::machine::time::Instant;
 use crate::machine::wakes::{MachineId, Refusal, Wakes};
@@ -20,6 +22,8 @@ pub struct PoolConfig {
 #[derive(Debug)]
 pub(super) struct Pool {
     permits: Permits,
+    rate: Option<Rate>,
+    breaker: Option<MachineId>,
 }
 
 impl World {
@@ -27,12 +31,43 @@ impl World {
     pub fn open_pool(&mut self, config: PoolConfig) -> Option<MachineId> {
         self.pools.insert(Pool {
             permits: Permits::new(config.concurrency, config.queue),
+            rate: None,
+            breaker: None,
         })
+    }
+
+    /// Puts rates and a breaker before a pool, in the place of what stood there: from here on a start takes slots, tokens and the
+    /// breaker's permission together or nothing.
+    ///
+    /// # Errors
+    /// When the pool or the breaker is not there.
+    pub fn gate_pool(
+        &mut self,
+        id: MachineId,
+        rates: impl IntoIterator<Item = RateConfig>,
+        breaker: Option<MachineId>,
+    ) -> Result<(), NoSuchMachine> {
+        let before = self.pools.get(id).ok_or(NoSuchMachine)?.breaker;
+        if let Some(breaker) = breaker {
+            self.breakers
+                .get_mut(breaker)
+                .ok_or(NoSuchMachine)?
+                .pools
+                .push(id);
+        }
+        self.unhang(id, before);
+        let pool = self.pools.get_mut(id).ok_or(NoSuchMachine)?;
+        let rate = Rate::new(rates);
+        pool.rate = (!rate.is_unlimited()).then_some(rate);
+        pool.breaker = breaker;
+        Ok(())
     }
 
     /// Forgets a pool and whatever it holds; its waiters are not woken.
     pub fn drop_pool(&mut self, id: MachineId) {
-        self.pools.remove(id);
+        if let Some(pool) = self.pools.remove(id) {
+            self.unhang(id, pool.breaker);
+        }
         self.timers.arm(id, None);
     }
 
@@ -43,8 +78,10 @@ impl World {
 
     /// Asks for a start: see [`Permits::request`].
     pub fn pool_request(&mut self, now: Instant, id: MachineId, ask: Ask) -> Admission {
-        self.at_pool(id, |permits, gate, wakes| permits.request(now, ask, gate, wakes))
-            .unwrap_or(Admission::Refused(Refusal::Closed))
+        self.at_pool(now, id, |permits, gate, wakes| {
+            permits.request(now, ask, gate, wakes)
+        })
+        .unwrap_or(Admission::Refused(Refusal::Closed))
     }
 
     /// Gives slots back with the outcome: see [`Permits::release`].
@@ -55,7 +92,7 @@ impl World {
         ticket: Ticket,
         outcome: Outcome,
     ) -> Result<(), StaleTicket> {
-        self.at_pool(id, |permits, gate, wakes| {
+        self.at_pool(now, id, |permits, gate, wakes| {
             permits.release(now, ticket, outcome, gate, wakes)
         })
         .unwrap_or(Err(StaleTicket))
@@ -63,7 +100,7 @@ impl World {
 
     /// Leaves the queue or the slots: see [`Permits::cancel`].
     pub fn pool_cancel(&mut self, now: Instant, id: MachineId, ticket: Ticket) -> Result<(), StaleTicket> {
-        self.at_pool(id, |permits, gate, wakes| {
+        self.at_pool(now, id, |permits, gate, wakes| {
             permits.cancel(now, ticket, gate, wakes)
         })
         .unwrap_or(Err(StaleTicket))
@@ -77,58 +114,98 @@ impl World {
         ticket: Ticket,
         run_for: u64,
     ) -> Result<Instant, StaleTicket> {
-        self.at_pool(id, |permits, _, _| permits.renew(now, ticket, run_for))
+        self.at_pool(now, id, |permits, _, _| permits.renew(now, ticket, run_for))
             .unwrap_or(Err(StaleTicket))
     }
 
     /// Changes the number of slots: see [`Permits::resize`].
     pub fn pool_resize(&mut self, now: Instant, id: MachineId, concurrency: u32) {
-        self.at_pool(id, |permits, gate, wakes| {
+        self.at_pool(now, id, |permits, gate, wakes| {
             permits.resize(now, concurrency, gate, wakes)
         });
     }
 
     /// Grants nothing until [`pool_resume`](Self::pool_resume).
     pub fn pool_pause(&mut self, id: MachineId) {
-        self.at_pool(id, |permits, _, _| permits.pause());
+        self.at_permits(id, Permits::pause);
     }
 
     /// Grants again.
     pub fn pool_resume(&mut self, now: Instant, id: MachineId) {
-        self.at_pool(id, |permits, gate, wakes| permits.resume(now, gate, wakes));
+        self.at_pool(now, id, |permits, gate, wakes| permits.resume(now, gate, wakes));
     }
 
     /// Grants nothing before `until`: see [`Permits::cool_down`].
     pub fn pool_cool_down(&mut self, id: MachineId, until: Instant) {
-        self.at_pool(id, |permits, _, _| permits.cool_down(until));
+        self.at_permits(id, |permits| permits.cool_down(until));
     }
 
     /// Stops the intake: see [`Permits::close`].
     pub fn pool_close(&mut self, now: Instant, id: MachineId, refuse_queue: bool, grace: u64) {
-        self.at_pool(id, |permits, gate, wakes| {
+        self.at_pool(now, id, |permits, gate, wakes| {
             permits.close(now, refuse_queue, grace, gate, wakes)
         });
     }
 
     /// Counts a lease of the past as active: see [`Permits::adopt`].
     pub fn pool_adopt(&mut self, now: Instant, id: MachineId, ask: Ask) -> Option<Ticket> {
-        self.at_pool(id, |permits, _, _| permits.adopt(now, ask))
+        self.at_pool(now, id, |permits, _, _| permits.adopt(now, ask))
             .flatten()
     }
 
     pub(super) fn pool_on_deadline(&mut self, now: Instant, id: MachineId) {
-        self.at_pool(id, |permits, gate, wakes| permits.on_deadline(now, gate, wakes));
+        self.at_pool(now, id, |permits, gate, wakes| {
+            permits.on_deadline(now, gate, wakes)
+        });
     }
 
-    /// Every call of a pool goes through here: its gate is put together, and what it changed in others is carried on.
+    /// Turns away everybody who waits at a pool.
+    pub(super) fn refuse_queue_of(&mut self, id: MachineId, refusal: Refusal) {
+        if let Some(pool) = self.pools.get_mut(id) {
+            pool.permits.refuse_queue(refusal, self.wakes.of(id));
+            self.timers.arm(id, pool.permits.next_deadline());
+        }
+    }
+
+    fn unhang(&mut self, id: MachineId, breaker: Option<MachineId>) {
+        let shared = breaker.and_then(|breaker| self.breakers.get_mut(breaker));
+        if let Some(pools) = shared.map(|shared| &mut shared.pools)
+            && let Some(at) = pools.iter().position(|pool| *pool == id)
+        {
+            pools.swap_remove(at);
+        }
+    }
+
+    fn at_permits(&mut self, id: MachineId, call: impl FnOnce(&mut Permits)) {
+        if let Some(pool) = self.pools.get_mut(id) {
+            call(&mut pool.permits);
+            self.timers.arm(id, pool.permits.next_deadline());
+        }
+    }
+
+    /// Every call of a pool that may reach its gate goes through here: its gate is put together, and what it changed in others is carried on.
     fn at_pool<T>(
         &mut self,
+        now: Instant,
         id: MachineId,
-        call: impl FnOnce(&mut Permits, &mut OpenGate, &mut Wakes) -> T,
+        call: impl FnOnce(&mut Permits, &mut PoolGate<'_>, &mut Wakes) -> T,
     ) -> Option<T> {
         let pool = self.pools.get_mut(id)?;
-        let result = call(&mut pool.permits, &mut OpenGate, self.wakes.of(id));
+        let breaker = pool.breaker;
+        let mut gate = PoolGate {
+            rate: pool.rate.as_mut(),
+            breaker: breaker
+                .and_then(|id| self.breakers.get_mut(id))
+                .map(|shared| &mut shared.breaker),
+            random: &mut self.random,
+            transitions: [None; 2],
+        };
+        let result = call(&mut pool.permits, &mut gate, self.wakes.of(id));
+        let transitions = gate.transitions;
         self.timers.arm(id, pool.permits.next_deadline());
+        if let Some(breaker) = breaker {
+            self.breaker_changed(now, breaker, transitions);
+        }
         Some(result)
     }
 }
