@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws entropy, does I/O or calls anybody back. Each machine is testable alone; a
 //! `World` holds all machines of one instance.
 
+pub mod adaptive;
 pub mod backoff;
 pub mod barrier;
 pub mod batch;
