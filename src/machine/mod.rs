@@ -22,6 +22,7 @@ pub mod line;
 pub mod locks;
 pub mod objects;
 pub mod permits;
+pub mod pressure;
 pub mod queue;
 pub mod random;
 pub mod rate;
