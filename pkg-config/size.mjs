@@ -35,7 +35,7 @@ await main(async () => {
 });
 
 async function weigh({ entry, specifier, names, budget }) {
-  const { build } = await import("esbuild");
+  const { build } = await import(new URL("../tests/node_modules/esbuild/lib/main.js", import.meta.url));
   const from = specifier.replace(/^\./, "tidegate");
   const { outputFiles } = await build({
     stdin: {

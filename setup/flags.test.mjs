@@ -26,7 +26,7 @@ for (const [argv, sentence] of [
   [["--port"], "Expected a value after `--port`, got none"],
   [["--only", "pol"], "Expected `--only` to be `pool` or `cache`, got `pol`"],
   [["--quick=no"], "Expected `--quick` without a value, got `no`"],
-  [["--json", "--quick"], "Expected a value after `--json`, got `--quick`"],
+  [["--json", "--quick"], "Expected a value after `--json`, got none"],
 ]) {
   test(`\`${argv.join(" ")}\` is refused in one sentence, with exit code 2`, () => {
     assert.throws(
