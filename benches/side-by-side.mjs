@@ -16,7 +16,6 @@ export async function sideBySide({ bench, n, peer, version, bar, rounds = 21, ou
   for (let round = 0; round < warmUp + rounds; round += 1) {
     const order = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
     for (const side of order) {
-      globalThis.gc?.();
       const began = performance.now();
       await (side === "ours" ? ours() : theirs());
       if (round >= warmUp) times[side].push(performance.now() - began);
