@@ -10,6 +10,9 @@
 
 #[cfg(all(target_arch = "wasm32", feature = "bindings"))]
 mod bindings;
+#[cfg(all(target_arch = "wasm32", feature = "bindings-scan"))]
+#[path = "bindings/scan.rs"]
+mod bindings_scan;
 pub mod future;
 pub mod machine;
 #[cfg(feature = "scan")]

@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ impl Capabilities {
 }
 
 /// One request. Credentials are never sent along.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -78,6 +79,18 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether the answer must be readable. Default: yes.
     pub visibility: Visibility,
+    /// Says of the body so far that it is enough, for answers that do not end by themselves. Default: never.
+    pub enough: Option<Enough>,
+}
+
+/// A test of the body so far.
+#[derive(Clone)]
+pub struct Enough(Rc<dyn Fn(&[u8]) -> bool>);
+
+impl fmt::Debug for Enough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Enough(..)")
+    }
 }
 
 impl Request {
@@ -97,6 +110,7 @@ impl Request {
             max_body: 1 << 20,
             timeout: Duration::from_secs(10),
             visibility: Visibility::Readable,
+            enough: None,
         }
     }
 
@@ -133,6 +147,18 @@ impl Request {
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
+    }
+
+    /// The same request that stops reading as soon as the body so far passes this test.
+    #[must_use]
+    pub fn until(mut self, enough: impl Fn(&[u8]) -> bool + 'static) -> Self {
+        self.enough = Some(Enough(Rc::new(enough)));
+        self
+    }
+
+    /// Whether the body so far is enough.
+    pub fn has_enough(&self, body: &[u8]) -> bool {
+        self.enough.as_ref().is_some_and(|enough| (enough.0)(body))
     }
 
     /// The same request for which an answer that cannot be read is enough.

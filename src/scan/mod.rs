@@ -26,3 +26,5 @@ mod suggest;
 pub mod target;
 pub mod targets;
 mod visit;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

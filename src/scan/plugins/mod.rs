@@ -7,6 +7,8 @@ pub mod security_headers;
 
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use super::config::ScanConfig;
 use super::plugin::{Level, Mode, Plugin};
 
@@ -49,6 +51,26 @@ impl PluginEntry {
     pub fn name(&self) -> &'static str {
         self.name
     }
+
+    /// What is known of the plugin beforehand.
+    pub fn describe(&self) -> Description {
+        Description {
+            name: self.name,
+            mode: self.mode,
+            level: self.level,
+        }
+    }
+}
+
+/// What is known of a plugin beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it only sends what an ordinary client would send.
+    pub mode: Mode,
+    /// The pool it runs in.
+    pub level: Level,
 }
 
 /// Every plugin that comes with the crate.
