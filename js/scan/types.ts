@@ -289,3 +289,10 @@ export interface ScanMetrics {
   eta: number | null;
   paused: boolean;
 }
+
+/** What a list of targets names, and what in it names nothing. */
+export interface ReadTargets {
+  /** Canonical names, each once, in the order given. */
+  targets: string[];
+  invalid: { input: string; message: string; line: number | null }[];
+}

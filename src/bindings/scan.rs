@@ -36,11 +36,10 @@ pub struct ScannerHandle(Scanner<WebRuntime>);
 
 #[wasm_bindgen]
 impl ScannerHandle {
-    /// `options` as JSON; `epoch` is the Unix time of `performance.now() === 0` in ms.
+    /// `options` as JSON; `heap` tells the bytes of the heap, or `undefined`.
     #[wasm_bindgen(constructor)]
     pub fn new(
         options: &str,
-        epoch: f64,
         fetch: Option<Function>,
         connect: Option<Function>,
         heap: Function,
@@ -51,7 +50,6 @@ impl ScannerHandle {
         let fetcher: Rc<dyn Fetcher> = Rc::new(fetch.map_or_else(WebFetcher::new, WebFetcher::with_fetch));
         let mut scanner = Scanner::new(WebRuntime::new(), fetcher, config, plugins::all())
             .map_err(|error| JsError::new(&error))?
-            .with_epoch(epoch)
             .with_memory(move || memory(&heap));
         if let Some(connect) = connect {
             scanner = scanner.with_connector(Rc::new(JsConnect::new(connect)));
@@ -59,9 +57,11 @@ impl ScannerHandle {
         Ok(Self(scanner))
     }
 
-    /// A scan, begun with its first poll. `wake` is called when it wants to be polled; `resume` is a report as JSON.
+    /// A scan, begun with its first poll. `epoch` is the Unix time of `performance.now() === 0` in ms, `resume` a report as
+    /// JSON; `wake` is called when the scan wants to be polled.
     pub fn scan(
         &self,
+        epoch: f64,
         targets: Vec<String>,
         resume: Option<String>,
         wake: Function,
@@ -72,6 +72,7 @@ impl ScannerHandle {
             }
             None => Resumed::default(),
         };
+        self.0.set_epoch(epoch);
         let scan = self.0.resume(Targets::parse(targets), earlier);
         let events: Events = Rc::default();
         let (run, sink) = (scan.clone(), Rc::clone(&events));

@@ -85,7 +85,9 @@ pub struct Request {
 
 /// A test of the body so far.
 #[derive(Clone)]
-pub struct Enough(Rc<dyn Fn(&[u8]) -> bool>);
+pub struct Enough(Rc<BodyTest>);
+
+type BodyTest = dyn Fn(&[u8]) -> bool;
 
 impl fmt::Debug for Enough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

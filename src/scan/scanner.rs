@@ -55,7 +55,7 @@ pub struct Scanner<R: Runtime> {
     plugins: Vec<PluginEntry>,
     hosts: Hosts<R>,
     connector: Option<Rc<dyn Connect>>,
-    epoch: f64,
+    epoch: Cell<f64>,
     memory: Rc<dyn Fn() -> MemoryMetrics>,
 }
 
@@ -78,7 +78,7 @@ impl<R: Runtime> Scanner<R> {
             plugins,
             hosts,
             connector: None,
-            epoch: 0.0,
+            epoch: Cell::new(0.0),
             memory: Rc::new(MemoryMetrics::default),
         };
         let made = scanner.make();
@@ -104,11 +104,11 @@ impl<R: Runtime> Scanner<R> {
         self
     }
 
-    /// The same scanner with the Unix time, in milliseconds, of its runtime's origin; reports then carry calendar time.
-    #[must_use]
-    pub fn with_epoch(mut self, millis: f64) -> Self {
-        self.epoch = millis;
-        self
+    /// Says which Unix time, in milliseconds, its runtime's origin has; scans made from now on carry calendar time.
+    ///
+    /// Said before each scan and not once, because some hosts have no calendar at the top level of a module.
+    pub fn set_epoch(&self, millis: f64) {
+        self.epoch.set(millis);
     }
 
     /// The same scanner with a reading of memory for its metrics.
@@ -138,7 +138,7 @@ impl<R: Runtime> Scanner<R> {
             hosts: self.hosts.clone(),
             ctx,
             earlier,
-            epoch: self.epoch,
+            epoch: self.epoch.get(),
             memory: Rc::clone(&self.memory),
             names_of_targets: targets.targets.iter().map(Target::url).collect(),
             targets: targets.targets,

@@ -58,7 +58,7 @@ pub(super) async fn visit<'a, F>(
         while at_work.len() < workers {
             let unmet = |need: &&str| pending.iter().chain(&at_work).any(|index| names[*index] == *need);
             let ready = |index: &usize| match &plugins[*index] {
-                Ok(plugin) => !plugin.needs().iter().any(|need| unmet(&need)),
+                Ok(plugin) => !plugin.needs().iter().any(unmet),
                 Err(_) => true,
             };
             let Some(place) = pending.iter().position(ready) else {
