@@ -27,13 +27,14 @@ pub struct Graph {
     ready: Line<Ticket>,
     arrivals: i64,
     begun: bool,
+    in_use: u32,
     progress: GraphProgress,
 }
 
 /// How a graph runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GraphConfig {
-    /// How many tasks run at once: 10, as everywhere where many are gathered.
+    /// How many slots there are for tasks: 10, as everywhere where many are gathered.
     pub concurrency: NonZeroU32,
     /// What happens to dependents of a task that did not succeed, unless they say so themselves: skip.
     pub on_failure: OnFailure,
@@ -69,6 +70,8 @@ pub struct NewTask<'a> {
     pub depends_on: &'a [u32],
     /// −100 to 100, higher first among those that are ready; 0.
     pub priority: i32,
+    /// How many slots it takes; 1. What is heavier than all of them takes all.
+    pub weight: u32,
     /// Its own answer to a failure; `None`: the graph's.
     pub on_failure: Option<OnFailure>,
 }
@@ -80,6 +83,7 @@ impl NewTask<'_> {
             id,
             depends_on: &[],
             priority: 0,
+            weight: 1,
             on_failure: None,
         }
     }
@@ -210,6 +214,9 @@ impl GraphProgress {
 struct Task {
     id: u32,
     priority: i32,
+    weight: u32,
+    // What it took; the number of slots may change while it runs.
+    holds: u32,
     on_failure: OnFailure,
     depends_on: Vec<u32>,
     dependents: Vec<Ticket>,
@@ -231,6 +238,7 @@ impl Graph {
             ready: Line::new(),
             arrivals: 0,
             begun: false,
+            in_use: 0,
             progress: GraphProgress::default(),
         }
     }
@@ -259,6 +267,8 @@ impl Graph {
         let task = Task {
             id: new.id,
             priority: new.priority.clamp(-100, 100),
+            weight: new.weight.max(1),
+            holds: 0,
             on_failure: new.on_failure.unwrap_or(self.config.on_failure),
             dependents: self.awaited.get(&new.id).cloned().unwrap_or_default(),
             depends_on: Vec::new(),
@@ -476,19 +486,28 @@ impl Graph {
     }
 
     fn start_ready(&mut self, now: Instant, wakes: &mut Wakes) {
-        while self.progress.running < self.config.concurrency.get() {
+        let slots = self.config.concurrency.get();
+        loop {
             let tasks = &self.tasks;
             let is_ready = |ticket| {
                 tasks
                     .get(ticket)
                     .is_some_and(|task| task.state == TaskState::Ready)
             };
-            let Some((_, ticket)) = self.ready.pop(is_ready) else {
+            let Some((_, ticket)) = self.ready.peek(is_ready) else {
                 return;
             };
+            // The head waits for all its slots and blocks those behind it, so that the heavy do not starve.
+            let weight = tasks.get(ticket).map_or(1, |task| task.weight.min(slots));
+            if self.in_use.saturating_add(weight) > slots {
+                return;
+            }
+            self.ready.pop(is_ready);
             if let Some(task) = self.tasks.get_mut(ticket) {
                 task.state = TaskState::Running;
                 task.timing.started = Some(now);
+                task.holds = weight;
+                self.in_use += weight;
                 self.progress.ready -= 1;
                 self.progress.running += 1;
                 wakes.push(ticket, Why::Granted);
@@ -558,6 +577,7 @@ impl Graph {
         };
         task.state = TaskState::Ended(end);
         task.timing.ended = Some(now);
+        self.in_use -= std::mem::take(&mut task.holds);
         if before == TaskState::Ready {
             let tasks = &self.tasks;
             self.ready.left(|ticket| {

@@ -21,6 +21,7 @@ pub mod limiter;
 pub mod line;
 pub mod locks;
 pub mod objects;
+pub mod orchestrator;
 pub mod permits;
 pub mod pressure;
 pub mod queue;

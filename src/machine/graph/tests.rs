@@ -114,6 +114,24 @@ fn higher_priority_starts_first_among_the_ready() {
 }
 
 #[test]
+fn a_heavy_task_takes_its_slots_and_is_not_overtaken_while_it_waits_for_them() {
+    let mut house = House::with_slots(3);
+    for (id, weight) in [(1, 1), (2, 3), (3, 1), (4, 9)] {
+        let task = NewTask {
+            weight,
+            ..NewTask::named(id)
+        };
+        house.graph.add(house.now, task, &mut house.wakes).unwrap();
+    }
+    assert_eq!(house.begin(), [(1, Granted)]);
+    assert_eq!(house.end(1, Succeeded), [(2, Granted)]);
+    assert_eq!(house.end(2, Succeeded), [(3, Granted)]);
+    assert_eq!(house.end(3, Succeeded), [(4, Granted)]);
+    assert_eq!(house.end(4, Succeeded), []);
+    assert_eq!(house.graph.in_use, 0);
+}
+
+#[test]
 fn a_cycle_is_refused_and_named_the_way_round() {
     let mut house = House::with_slots(1);
     house.add(1, &[2]);
@@ -308,7 +326,7 @@ proptest! {
         for (id, (depends_on, priority, run)) in tasks.iter().enumerate() {
             let depends_on: Vec<u32> = depends_on.iter().map(|d| d % count).filter(|d| *d as usize != id).collect();
             let on_failure = run.then_some(OnFailure::Run);
-            let mut task = NewTask { id: id as u32, depends_on: &depends_on, priority: *priority, on_failure };
+            let mut task = NewTask { depends_on: &depends_on, priority: *priority, on_failure, ..NewTask::named(id as u32) };
             if house.graph.add(house.now, task, &mut house.wakes).is_err() {
                 // A cycle: without its dependencies it must be welcome.
                 task.depends_on = &[];
