@@ -99,6 +99,11 @@ mod tests {
                 &["cors-wildcard-with-credentials"],
             ),
             (
+                "Access-Control-Allow-Origin: *\nAccess-Control-Allow-Credentials: True",
+                "cross-origin-resource-sharing-implemented-with-public-access",
+                &["cors-public"],
+            ),
+            (
                 "Access-Control-Allow-Origin: https://b.test",
                 "cross-origin-resource-sharing-implemented-with-restricted-access",
                 &[],

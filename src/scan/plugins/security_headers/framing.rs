@@ -210,4 +210,16 @@ mod tests {
         let (verdict, found) = judged_behind_cors(judge);
         assert!(verdict.is_hidden() && found == 0);
     }
+
+    #[test]
+    fn a_hidden_policy_may_say_what_a_missing_header_does_not() {
+        let mut response = crate::scan::plugins::security_headers::page::fixture::response(
+            "https://a.test/",
+            "access-control-expose-headers: x-frame-options",
+        );
+        response.headers.view = crate::scan::fetch::HeaderView::Cors;
+        let mut findings = Findings::default();
+        assert!(judge(&Page::of(&response), &mut findings).is_hidden());
+        assert_eq!(findings.0, []);
+    }
 }

@@ -176,6 +176,15 @@ mod tests {
                 ],
             ),
             (
+                "Cross-Origin-Opener-Policy: same-origin\nCross-Origin-Opener-Policy: same-origin\n\
+                 Cross-Origin-Resource-Policy: same-site\nCross-Origin-Resource-Policy: same-site",
+                [
+                    "coop-header-invalid",
+                    "coep-not-implemented",
+                    "corp-header-invalid",
+                ],
+            ),
+            (
                 "Cross-Origin-Opener-Policy: same-origin-allow-popups\nCross-Origin-Embedder-Policy: credentialless\n\
                  Cross-Origin-Resource-Policy: cross-origin",
                 [

@@ -93,7 +93,7 @@ impl Document {
     }
 }
 
-/// A start tag: its name in lower case and its attributes, the first of each name (HTML drops the others).
+/// A start tag: its name in lower case and its attributes, of which the first of each name counts.
 struct Tag {
     name: String,
     attributes: Vec<(String, String)>,
@@ -140,9 +140,7 @@ impl Tag {
                 value = decoded(raw);
                 rest = next;
             }
-            if tag.attribute(&name).is_none() {
-                tag.attributes.push((name, value));
-            }
+            tag.attributes.push((name, value));
         }
     }
 
@@ -319,6 +317,8 @@ mod tests {
             document(text);
         }
         assert_eq!(document("<script src='a.js'async></script>").scripts.len(), 1);
+        let twice = document("<script src=a.js src=b.js></script>").scripts;
+        assert_eq!(twice[0].address.as_deref(), Some("a.js"));
     }
 
     proptest! {

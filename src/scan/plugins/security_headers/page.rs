@@ -56,8 +56,7 @@ impl<'a> Page<'a> {
     /// target exposes it: then what is not visible is not there. `Set-Cookie` is hidden from pages whatever a target
     /// exposes (Fetch, "forbidden response-header name").
     pub(crate) fn hides(&self, name: &str) -> bool {
-        self.headers.hides(name)
-            && !(self.headers.view == HeaderView::Cors && name != "set-cookie" && self.exposed.has(name))
+        self.headers.hides(name) && (name == "set-cookie" || !self.exposed.has(name))
     }
 }
 

@@ -146,6 +146,7 @@ mod tests {
             ("https://www.example.com/", "example.com"),
             ("https://example.com/", "example.com"),
             ("https://a.b.example.co.uk/", "example.co.uk"),
+            ("https://a.b.com.test/", "com.test"),
             ("https://localhost/", "localhost"),
             ("https://10.0.0.1/", "10.0.0.1"),
             ("https://[::1]/", "::1"),

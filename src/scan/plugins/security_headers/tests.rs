@@ -302,6 +302,22 @@ fn what_the_active_probe_found_counts_in_the_score() {
 }
 
 #[test]
+fn cookies_without_secure_are_forgiven_only_under_a_long_hsts() {
+    let outcome = |max_age: u32| {
+        let lines = format!("strict-transport-security: max-age={max_age}\nset-cookie: a=1; SameSite=Lax");
+        let assessed = assess(
+            &page::fixture::response("https://a.test/", &lines),
+            &Route::NoHttp,
+            false,
+        );
+        let tests = assessed.details["tests"].as_array().unwrap().clone();
+        tests.into_iter().find(|test| test["test"] == "cookies").unwrap()["modifier"].clone()
+    };
+    assert_eq!(outcome(31_536_000), -5);
+    assert_eq!(outcome(3600), -20);
+}
+
+#[test]
 fn what_the_probe_has_fetched_is_not_fetched_again() {
     let network = network();
     let runtime = VirtualRuntime::new();
@@ -395,6 +411,15 @@ fn the_way_from_http_is_walked_and_judged() {
     let page = network().with_capabilities(Capabilities::BROWSER);
     page.on("http://b.test/", |_| exemplary().redirected_to("https://b.test/"));
     assert_eq!(redirection(&page, "http://b.test/"), "hidden");
+    let upgraded = page::fixture::response("https://e.test/", "");
+    let ctx = Context::new(Rc::new(fake), Rc::new(VirtualRuntime::new()));
+    let target = target("http://e.test/");
+    let route = route(&target, &upgraded, &ctx);
+    assert_eq!(
+        VirtualRuntime::new().block_on(route),
+        Route::Hidden,
+        "the platform itself went to https"
+    );
     page.on("http://c.test/", |_| exemplary().redirected_to("http://d.test/"));
     assert_eq!(redirection(&page, "http://c.test/"), "redirection-not-to-https");
 }

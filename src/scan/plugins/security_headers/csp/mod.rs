@@ -4,6 +4,7 @@
 //! question below is asked. Report-only policies restrict nothing and are only mentioned.
 
 mod judge;
+mod oversights;
 mod policy;
 mod source;
 

@@ -206,6 +206,7 @@ mod tests {
             ("'nonce-AbC+/_-=='", Source::Nonce("AbC+/_-==".into())),
             ("'NONCE-x'", Source::Nonce("x".into())),
             ("'nonce-'", unknown("'nonce-'")),
+            ("'nonce-a==='", unknown("'nonce-a==='")),
             ("'nonce-a b'", unknown("'nonce-a b'")),
             (
                 "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",

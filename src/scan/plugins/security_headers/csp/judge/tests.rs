@@ -288,6 +288,25 @@ fn gaps_beside_scripts_are_findings() {
 }
 
 #[test]
+fn a_missing_base_uri_weighs_more_where_scripts_are_trusted_by_nonce() {
+    let severity = |policy: &str| {
+        let response = crate::scan::plugins::security_headers::page::fixture::response(
+            HTTPS,
+            &format!("content-security-policy: {policy}"),
+        );
+        let mut findings = Findings::default();
+        judge(&Page::of(&response), &mut findings);
+        let finding = findings
+            .0
+            .into_iter()
+            .find(|finding| finding.id.ends_with("/csp-base-uri-missing"));
+        finding.unwrap().severity
+    };
+    assert_eq!(severity("script-src 'self'"), Low);
+    assert_eq!(severity("script-src 'nonce-MTIzNDU2Nzg5MDEyMzQ1Ng=='"), Medium);
+}
+
+#[test]
 fn a_missing_and_a_reporting_policy_are_told_apart() {
     let (verdict, found) = judged(judge, HTTPS, "", "");
     assert_eq!(verdict.outcome, "csp-not-implemented");
