@@ -44,6 +44,8 @@ mod tests {
     use crate::scan::plugins::http_probe::HttpProbe;
     use crate::scan::target::Entry;
     use core::time::Duration;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn probed(script: impl Fn(bool) -> Answer + 'static) -> Earlier {
         let runtime = VirtualRuntime::new();

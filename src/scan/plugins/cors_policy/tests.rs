@@ -7,6 +7,8 @@ use crate::future::VirtualRuntime;
 use crate::scan::fake::{self, FakeFetcher};
 use crate::scan::fetch::{FetchErrorKind, Request};
 use crate::scan::target::Entry;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn target(text: &str) -> Target {
     Entry::parse(text).unwrap().targets().next().unwrap()

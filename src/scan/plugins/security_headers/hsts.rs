@@ -160,6 +160,8 @@ mod tests {
     use super::*;
     use crate::scan::plugins::security_headers::page::fixture::judged;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn field_values_are_read_as_the_rfc_says() {

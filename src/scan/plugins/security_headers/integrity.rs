@@ -125,6 +125,8 @@ impl Origin {
 mod tests {
     use super::*;
     use crate::scan::plugins::security_headers::page::fixture::judged;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const HTML: &str = "content-type: text/html";
 

@@ -137,6 +137,8 @@ mod tests {
     use super::*;
     use crate::scan::plugins::security_headers::page::Page;
     use crate::scan::plugins::security_headers::page::fixture;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn outcomes(lines: &str) -> ([&'static str; 3], Vec<String>) {
         let response = fixture::response("https://a.test/", lines);

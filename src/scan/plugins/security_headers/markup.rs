@@ -251,6 +251,8 @@ fn reference(text: &str) -> Option<(char, usize)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn document(text: &str) -> Document {
         Markup::read(text).document().cloned().unwrap()

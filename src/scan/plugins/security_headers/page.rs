@@ -175,6 +175,8 @@ pub(super) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_page_tells_missing_from_hidden_only_where_the_target_exposes_the_header() {

@@ -117,6 +117,8 @@ fn is_ipv4(host: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_address_gives_scheme_host_and_port() {

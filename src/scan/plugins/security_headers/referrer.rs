@@ -97,6 +97,8 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::scan::plugins::security_headers::page::fixture::{judged, judged_behind_cors};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn what_sites_send_is_judged() {

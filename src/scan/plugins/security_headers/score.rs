@@ -120,6 +120,8 @@ fn grade(score: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn verdict(test: &'static str, modifier: i32) -> Verdict {
         Verdict {

@@ -56,6 +56,8 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
 mod tests {
     use super::*;
     use crate::scan::plugins::security_headers::page::fixture::{judged, judged_behind_cors};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn what_sites_send_is_judged() {

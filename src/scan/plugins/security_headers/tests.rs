@@ -8,6 +8,8 @@ use crate::future::VirtualRuntime;
 use crate::scan::fake::{Answer, FakeFetcher};
 use crate::scan::fetch::Capabilities;
 use crate::scan::target::Entry;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn target(text: &str) -> Target {
     Entry::parse(text).unwrap().targets().next().unwrap()

@@ -1,6 +1,8 @@
 use super::*;
 use crate::scan::plugins::security_headers::page::fixture::{judged, judged_behind_cors};
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const HTTPS: &str = "https://a.test/";
 

@@ -129,6 +129,8 @@ impl Directive {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn one(text: &str) -> Policy {
         Policy::list([text]).remove(0)
