@@ -305,6 +305,11 @@ impl Cache {
         None
     }
 
+    /// Whether there is anything to drop. Ids that have come into use again since may make it true although there is not.
+    pub fn has_gone(&self) -> bool {
+        !self.dropped.is_empty() || !self.unknown.is_empty()
+    }
+
     /// When the next entry has to go or the next loader is over its time.
     pub fn next_deadline(&mut self) -> Option<Instant> {
         let expiry = self.next_expiry().map(|(at, _)| at);

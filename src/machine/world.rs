@@ -13,6 +13,7 @@ use super::time::Instant;
 use super::wakes::{MachineId, Wake, Wakes};
 use std::collections::{BTreeMap, VecDeque};
 
+mod alone;
 mod breaker;
 mod gate;
 mod limiter;
@@ -42,6 +43,16 @@ pub enum Kind {
     Breaker = 2,
     /// A rate with a line before it.
     Limiter = 3,
+    /// Values with a time to live.
+    Cache = 16,
+    /// Versioned entries.
+    State = 17,
+    /// Tasks with dependencies.
+    Graph = 18,
+    /// Items in batches.
+    Batches = 19,
+    /// One pass of plugins over a target.
+    Run = 20,
 }
 
 /// All machines of one instance.
@@ -50,6 +61,7 @@ pub struct World {
     pools: Table<pool::Pool>,
     breakers: Table<breaker::Shared>,
     limiters: Table<Limiter>,
+    alone: alone::Alone,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
     /// What was decided and not yet carried out.
@@ -65,6 +77,7 @@ impl World {
             pools: Table::new(Kind::Pool),
             breakers: Table::new(Kind::Breaker),
             limiters: Table::new(Kind::Limiter),
+            alone: alone::Alone::new(),
             changes: VecDeque::new(),
             wakes: Wakes::new(),
             timers: Timers::default(),
@@ -93,8 +106,11 @@ impl World {
             match kind_of(id) {
                 Some(Kind::Pool) => self.pool_on_deadline(now, id),
                 Some(Kind::Limiter) => self.limiter_on_deadline(now, id),
-                // Time comes to a breaker with the calls.
-                Some(Kind::Breaker) | None => {}
+                Some(Kind::Cache) => self.cache_on_deadline(now, id),
+                Some(Kind::State) => self.state_on_deadline(now, id),
+                Some(Kind::Batches) => self.batches_on_deadline(now, id),
+                // Time comes to a breaker with the calls, and does not matter to the others.
+                Some(Kind::Breaker | Kind::Graph | Kind::Run) | None => {}
             }
         }
     }
@@ -116,6 +132,11 @@ fn kind_of(id: MachineId) -> Option<Kind> {
         1 => Some(Kind::Pool),
         2 => Some(Kind::Breaker),
         3 => Some(Kind::Limiter),
+        16 => Some(Kind::Cache),
+        17 => Some(Kind::State),
+        18 => Some(Kind::Graph),
+        19 => Some(Kind::Batches),
+        20 => Some(Kind::Run),
         _ => None,
     }
 }
