@@ -2,6 +2,8 @@
 
 use super::ledger::{Ledger, Seat};
 use super::runtime::{Parker, Runtime};
+use super::subscription::Subscription;
+use crate::machine::breaker::Transition;
 use crate::machine::time::Instant;
 use crate::machine::wakes::{MachineId, Wake};
 use crate::machine::world::World;
@@ -38,10 +40,13 @@ struct Shared<R: Runtime> {
     seeded: Cell<bool>,
     ledgers: RefCell<BTreeMap<MachineId, Rc<Ledger<R::Parker>>>>,
     watchers: RefCell<BTreeMap<u64, R::Parker>>,
+    listeners: RefCell<BTreeMap<(MachineId, u64), Listener>>,
     numbers: Cell<u64>,
     draining: Cell<bool>,
     driver: RefCell<Driver<R::Parker>>,
 }
+
+pub(crate) type Listener = Rc<dyn Fn(Transition)>;
 
 /// The task that keeps the one timer. There is none while no machine wants to be called.
 enum Driver<P> {
@@ -58,6 +63,7 @@ impl<R: Runtime> Host<R> {
             seeded: Cell::new(false),
             ledgers: RefCell::default(),
             watchers: RefCell::default(),
+            listeners: RefCell::default(),
             numbers: Cell::new(0),
             draining: Cell::new(false),
             driver: RefCell::new(Driver::None),
@@ -141,6 +147,19 @@ impl<R: Runtime> Host<R> {
         .await
     }
 
+    /// Calls `listener` with each change of a breaker.
+    pub(crate) fn on_breaker_change(&self, breaker: MachineId, listener: Listener) -> Subscription {
+        let number = self.number();
+        self.0.listeners.borrow_mut().insert((breaker, number), listener);
+        let shared = Rc::downgrade(&self.0);
+        Subscription::new(move || {
+            let removed = shared
+                .upgrade()
+                .and_then(|shared| shared.listeners.borrow_mut().remove(&(breaker, number)));
+            drop(removed);
+        })
+    }
+
     /// Carries out what the world decided. Unparking can run code that comes back in here: then the inner call leaves its decisions in
     /// the ring, and this one, the outermost, carries them out in their order.
     pub(crate) fn drain(&self) {
@@ -149,10 +168,18 @@ impl<R: Runtime> Host<R> {
         }
         {
             let _outermost = Draining::begin(&self.0.draining);
-            while let Some(wake) = self.next_wake() {
-                if let Some(seat) = self.seat_of(&wake) {
-                    seat.decide(wake.why, self.0.runtime.now());
-                    seat.parker.unpark();
+            loop {
+                if let Some(wake) = self.next_wake() {
+                    if let Some(seat) = self.seat_of(&wake) {
+                        seat.decide(wake.why, self.0.runtime.now());
+                        seat.parker.unpark();
+                    }
+                } else if let Some((breaker, transition)) = self.next_breaker_change() {
+                    for listener in self.listeners_of(breaker) {
+                        listener(transition);
+                    }
+                } else {
+                    break;
                 }
             }
         }
@@ -165,6 +192,16 @@ impl<R: Runtime> Host<R> {
 
     fn next_wake(&self) -> Option<Wake> {
         self.0.world.borrow_mut().wake()
+    }
+
+    fn next_breaker_change(&self) -> Option<(MachineId, Transition)> {
+        self.0.world.borrow_mut().breaker_change()
+    }
+
+    fn listeners_of(&self, breaker: MachineId) -> Vec<Listener> {
+        let listeners = self.0.listeners.borrow();
+        let of_breaker = listeners.range((breaker, 0)..=(breaker, u64::MAX));
+        of_breaker.map(|(_, listener)| Rc::clone(listener)).collect()
     }
 
     fn seat_of(&self, wake: &Wake) -> Option<Rc<Seat<R::Parker>>> {

@@ -5,19 +5,24 @@
 
 pub mod acquire_error;
 pub mod batch;
+pub mod breaker;
 pub mod gather;
+pub mod group;
 pub mod host;
 mod ledger;
 mod place;
 pub mod pool;
 pub mod pool_map;
 pub mod pool_options;
+pub mod rate_limiter;
 pub mod retry;
 pub mod run_options;
 mod running;
 pub mod runtime;
+mod seated;
 pub mod semaphore;
 pub mod submission;
+pub mod subscription;
 pub mod task;
 pub mod timeout;
 pub mod virtual_runtime;
@@ -25,23 +30,32 @@ pub mod virtual_runtime;
 pub mod web_runtime;
 
 pub use crate::machine::backoff::{Backoff, Jitter};
+pub use crate::machine::breaker::{
+    BreakerConfig, BreakerCounts, BreakerSnapshot, BreakerState, Transition, Window,
+};
 pub use crate::machine::config::ConfigError;
 pub use crate::machine::gate::Outcome;
+pub use crate::machine::limiter::LimiterCounts;
 pub use crate::machine::queue::{Overflow, QueueConfig};
+pub use crate::machine::rate::RateConfig;
 pub use crate::machine::retry::{RetryBudget, RetryConfig};
 pub use crate::machine::time::Instant;
 pub use acquire_error::AcquireError;
 pub use batch::{BatchError, BatchOptions, BatchResult, Batches, batch};
+pub use breaker::{CircuitBreaker, Isolation};
 pub use gather::{AsCompleted, Gather, Partition, TryGather, as_completed, gather, partition, try_gather};
+pub use group::{BreakerGroup, PoolGroup};
 pub use host::Host;
 pub use pool::Pool;
 pub use pool_map::PoolMap;
 pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
+pub use rate_limiter::RateLimiter;
 pub use retry::{Advice, Retry, Transient, retry};
 pub use run_options::RunOptions;
 pub use runtime::{Parker, Runtime, TaskParker};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
 pub use submission::Submission;
+pub use subscription::Subscription;
 pub use task::{RunError, TaskContext, TaskInfo, TaskState};
 pub use timeout::{TimeoutError, timeout};
 pub use virtual_runtime::{Stalled, VirtualRuntime};

@@ -3,18 +3,18 @@
 use super::acquire_error::AcquireError;
 use super::host::Host;
 use super::ledger::{Ledger, Seat, Stage};
-use super::runtime::{Parker, Runtime};
+use super::runtime::Runtime;
+use super::seated::Seated;
 use crate::machine::config::ConfigError;
 use crate::machine::gate::Outcome;
 use crate::machine::permits::{Admission, Ask, AtEnd, Permits};
-use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
 use crate::machine::wakes::MachineId;
 use crate::machine::world::{PoolConfig, World};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A pool's machine in its world; it goes when its last handle and its last place have gone.
 pub(crate) struct PoolMachine<R: Runtime> {
@@ -66,8 +66,7 @@ impl<R: Runtime> Drop for PoolMachine<R> {
 /// A place in the queue or in the slots of a pool.
 pub(crate) struct Place<R: Runtime> {
     pub(crate) machine: Rc<PoolMachine<R>>,
-    pub(crate) seat: Rc<Seat<R::Parker>>,
-    ticket: Ticket,
+    seated: Seated<R>,
     at_end: AtEnd,
     outcome: Cell<Outcome>,
 }
@@ -99,18 +98,12 @@ impl<R: Runtime> Place<R> {
                 return Err(AcquireError::new(refusal, now));
             }
         };
-        let seat = Rc::new(Seat::new(host.number(), name, host.runtime().park(), now, stage));
-        machine.ledger.add(ticket, Rc::clone(&seat));
-        let place = Self {
+        Ok(Self {
             machine: Rc::clone(machine),
-            seat,
-            ticket,
+            seated: Seated::take(host, &machine.ledger, ticket, name, stage),
             at_end: ask.at_end,
             outcome: Cell::new(Outcome::NeverStarted),
-        };
-        // Only now: what the request decided about this very ticket lies in the ring already.
-        place.machine.host.drain();
-        Ok(place)
+        })
     }
 
     /// Waits until the slots are there.
@@ -118,18 +111,19 @@ impl<R: Runtime> Place<R> {
         poll_fn(|context| self.poll_granted(context)).await
     }
 
-    pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<Result<(), AcquireError>> {
-        self.poll_stage(context, |stage| match stage {
+    fn poll_granted(&self, context: &mut Context<'_>) -> Poll<Result<(), AcquireError>> {
+        let now = || self.machine.host.runtime().now();
+        self.seated.poll_stage(context, |stage| match stage {
             Stage::Outside | Stage::Queued => None,
             Stage::Holding => Some(Ok(())),
-            Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, self.now()))),
+            Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
             Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
         })
     }
 
     /// Waits until the slots are taken back.
     pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<Ended> {
-        self.poll_stage(context, |stage| match stage {
+        self.seated.poll_stage(context, |stage| match stage {
             Stage::Expired => Some(Ended::Expired),
             Stage::Revoked => Some(Ended::Revoked),
             _ => None,
@@ -143,7 +137,7 @@ impl<R: Runtime> Place<R> {
 
     /// Goes on in the slots after its time is over.
     pub(crate) fn hold_on(&self) {
-        self.seat.hold_on();
+        self.seat().hold_on();
     }
 
     /// Says what to report if the slots are given back from here on.
@@ -153,43 +147,31 @@ impl<R: Runtime> Place<R> {
 
     /// Moves the end of the time it may hold them.
     pub(crate) fn renew(&self, run_for: u64) -> bool {
+        let ticket = self.seated.ticket;
         let renewed = self
             .machine
-            .call(|world, now, id| world.pool_renew(now, id, self.ticket, run_for));
+            .call(|world, now, id| world.pool_renew(now, id, ticket, run_for));
         renewed.is_ok()
     }
 
     pub(crate) fn holds(&self) -> bool {
-        self.seat.stage() == Stage::Holding
+        self.seated.stage() == Stage::Holding
     }
 
-    fn poll_stage<T>(&self, context: &mut Context<'_>, pick: impl Fn(Stage) -> Option<T>) -> Poll<T> {
-        loop {
-            if let Some(found) = pick(self.seat.stage()) {
-                return Poll::Ready(found);
-            }
-            ready!(self.seat.parker.poll_parked(context));
-            if pick(self.seat.stage()).is_none() {
-                // Woken without a decision: the host wants us to look whether time has brought one.
-                self.machine.host.tick();
-            }
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.machine.host.runtime().now()
+    pub(crate) fn seat(&self) -> &Rc<Seat<R::Parker>> {
+        &self.seated.seat
     }
 }
 
 impl<R: Runtime> Drop for Place<R> {
     fn drop(&mut self) {
-        self.machine.ledger.remove(self.ticket);
-        if matches!(self.seat.stage(), Stage::Refused(_)) {
+        if matches!(self.seated.stage(), Stage::Refused(_)) {
             return;
         }
         // In the queue this leaves the queue, in a slot it releases the slot, and after its time it says that the work has settled.
+        let (ticket, outcome) = (self.seated.ticket, self.outcome.get());
         let _late = self
             .machine
-            .call(|world, now, id| world.pool_release(now, id, self.ticket, self.outcome.get()));
+            .call(|world, now, id| world.pool_release(now, id, ticket, outcome));
     }
 }

@@ -1,6 +1,7 @@
 //! A pool: a bulkhead of slots with a queue before it, and tasks that run in it.
 
 use super::acquire_error::AcquireError;
+use super::breaker::CircuitBreaker;
 use super::host::Host;
 use super::place::{Place, PoolMachine};
 use super::pool_map::PoolMap;
@@ -47,6 +48,7 @@ pub struct Pool<R: Runtime>(Rc<Inner<R>>);
 
 struct Inner<R: Runtime> {
     machine: Rc<PoolMachine<R>>,
+    breaker: Option<CircuitBreaker<R>>,
     name: Option<Rc<str>>,
     wait_timeout: Option<Duration>,
     timeout: Option<Duration>,
@@ -61,12 +63,38 @@ impl<R: Runtime> Pool<R> {
     ///
     /// One sentence about the first option that cannot be honoured.
     pub fn new(host: &Host<R>, options: PoolOptions) -> Result<Self, ConfigError> {
+        let breaker = options
+            .breaker
+            .map(|config| CircuitBreaker::new(host, config))
+            .transpose()?;
+        Self::behind(host, options, breaker)
+    }
+
+    /// A pool behind a breaker that others may stand behind too, in that breaker's world. A breaker among the options gives way to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_breaker(options: PoolOptions, breaker: &CircuitBreaker<R>) -> Result<Self, ConfigError> {
+        Self::behind(&breaker.machine().host, options, Some(breaker.clone()))
+    }
+
+    fn behind(
+        host: &Host<R>,
+        options: PoolOptions,
+        breaker: Option<CircuitBreaker<R>>,
+    ) -> Result<Self, ConfigError> {
         let config = PoolConfig {
             concurrency: options.concurrency,
             queue: options.queue,
         };
+        let machine = PoolMachine::open(host, "concurrency", config)?;
+        let gate = breaker.as_ref().map(|breaker| breaker.machine().id);
+        // Both are held right here, so neither can be missing.
+        let _gated = machine.call(|world, _, id| world.gate_pool(id, options.rates, gate));
         Ok(Self(Rc::new(Inner {
-            machine: PoolMachine::open(host, "concurrency", config)?,
+            machine,
+            breaker,
             name: options.name,
             wait_timeout: options.wait_timeout,
             timeout: options.timeout,
@@ -325,6 +353,11 @@ impl<R: Runtime> Pool<R> {
     /// Whether the intake is closed.
     pub fn is_closed(&self) -> bool {
         self.0.machine.look(|permits, _| permits.is_closed())
+    }
+
+    /// The breaker before it.
+    pub fn breaker(&self) -> Option<&CircuitBreaker<R>> {
+        self.0.breaker.as_ref()
     }
 
     /// The host it lives in.

@@ -1,6 +1,8 @@
 //! What a pool is made of.
 
+use crate::machine::breaker::BreakerConfig;
 use crate::machine::queue::QueueConfig;
+use crate::machine::rate::RateConfig;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub struct PoolOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_timeout: OnTimeout,
     pub(crate) lease_timeout: Option<Duration>,
+    pub(crate) rates: Vec<RateConfig>,
+    pub(crate) breaker: Option<BreakerConfig>,
 }
 
 /// What happens to the slots of a submitted task that runs out of time.
@@ -48,6 +52,8 @@ impl PoolOptions {
             timeout: None,
             on_timeout: OnTimeout::default(),
             lease_timeout: None,
+            rates: Vec::new(),
+            breaker: None,
         }
     }
 
@@ -78,6 +84,18 @@ impl PoolOptions {
     /// What happens to the slots of a submitted task that runs out of time.
     pub fn on_timeout(mut self, rule: OnTimeout) -> Self {
         self.on_timeout = rule;
+        self
+    }
+
+    /// A rate that starts keep to, beside those set before: a task takes its slots and its tokens together or waits for both.
+    pub fn rate(mut self, rate: RateConfig) -> Self {
+        self.rates.push(rate);
+        self
+    }
+
+    /// A breaker of its own before the slots; for one that several pools share see [`Pool::with_breaker`](super::Pool::with_breaker).
+    pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
+        self.breaker = Some(breaker);
         self
     }
 

@@ -6,7 +6,6 @@ use super::runtime::Runtime;
 use super::task::{RunError, TaskContext};
 use super::timeout::TimeoutError;
 use crate::machine::gate::Outcome;
-use crate::machine::time::{Instant, micros};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -32,9 +31,9 @@ where
     place.granted().await?;
     // From here on the task's function has been called: tokens are spent, and what is dropped says nothing about its target.
     place.ends_with(Outcome::Ignored);
-    let limit = keep_deadline(&place, options);
+    let limit = limit(&place, options);
     let context = TaskContext {
-        id: place.seat.id,
+        id: place.seat().id,
         name: options.name.clone(),
         attempt: 1,
         deadline: options.deadline,
@@ -94,24 +93,22 @@ enum End<T, E> {
     Taken(Ended),
 }
 
-/// Cuts the time it may run at its deadline, and returns what it may take.
-fn keep_deadline<R: Runtime>(place: &Place<R>, options: &RunOptions) -> Duration {
+/// What it may take: its time-out, or what its deadline leaves of it. The machine takes the slots back at the earlier of the two.
+fn limit<R: Runtime>(place: &Place<R>, options: &RunOptions) -> Duration {
     let timeout = options.timeout.unwrap_or(Duration::MAX);
-    let Some(deadline) = options.deadline else {
-        return timeout;
-    };
-    let started = place.seat.started_at().unwrap_or(place.seat.queued_at);
-    if started + timeout <= deadline || deadline == Instant::FAR_FUTURE {
-        return timeout;
+    let seat = place.seat();
+    match options.deadline {
+        Some(deadline) if seat.started_at().unwrap_or(seat.queued_at) + timeout > deadline => {
+            deadline - seat.queued_at
+        }
+        _ => timeout,
     }
-    place.renew(micros(deadline - started));
-    deadline - place.seat.queued_at
 }
 
 fn timed_out<R: Runtime, E>(place: &Place<R>, options: &RunOptions, limit: Duration) -> RunError<E> {
     let operation = match &options.name {
         Some(name) => name.to_string(),
-        None => format!("task {}", place.seat.id),
+        None => format!("task {}", place.seat().id),
     };
     RunError::Timeout(TimeoutError::new(operation, limit))
 }

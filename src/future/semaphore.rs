@@ -178,12 +178,12 @@ macro_rules! permit_methods {
     () => {
         /// A number that nothing else of this host has.
         pub fn id(&self) -> u64 {
-            self.held().0.seat.id
+            self.held().0.seat().id
         }
 
         /// When it was granted.
         pub fn granted_at(&self) -> Instant {
-            let seat = &self.held().0.seat;
+            let seat = self.held().0.seat();
             seat.started_at().unwrap_or(seat.queued_at)
         }
 

@@ -56,7 +56,7 @@ impl<R: Runtime, T: 'static, E: 'static> Submission<R, T, E> {
         run: impl FnOnce(Place<R>, Early<T, E>) -> Work<T, E>,
     ) -> Self {
         let job = Job::new(runtime);
-        let seat = Rc::clone(&place.seat);
+        let seat = Rc::clone(place.seat());
         let early: Early<T, E> = {
             let job = Rc::downgrade(&job);
             Box::new(move |result| {

@@ -36,7 +36,16 @@ impl World {
 
     /// Forgets a breaker; pools that hung on it go on without one.
     pub fn drop_breaker(&mut self, id: MachineId) {
-        self.breakers.remove(id);
+        for pool in self
+            .breakers
+            .remove(id)
+            .map(|shared| shared.pools)
+            .unwrap_or_default()
+        {
+            if let Some(pool) = self.pools.get_mut(pool) {
+                pool.breaker = None;
+            }
+        }
     }
 
     /// A breaker, to look at.

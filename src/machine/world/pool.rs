@@ -23,7 +23,7 @@ pub struct PoolConfig {
 pub(super) struct Pool {
     permits: Permits,
     rate: Option<Rate>,
-    breaker: Option<MachineId>,
+    pub(super) breaker: Option<MachineId>,
 }
 
 impl World {
