@@ -6,13 +6,18 @@
 
 #![allow(unreachable_pub)] // wasm-bindgen exports what is `pub`, whatever the crate's own paths say.
 
+use crate::machine::gate::Outcome;
+use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
 use crate::machine::wakes::{Refusal, Why};
 use crate::machine::world::World;
 use std::cell::UnsafeCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+mod breaker;
+mod limiter;
 mod pool;
+mod retry;
 #[cfg(feature = "test-trap")]
 mod trap;
 
@@ -30,6 +35,7 @@ const DETAIL: usize = 2;
 const WAKE_MACHINE: usize = 3;
 const WAKE_TICKET: usize = 4;
 const WAKE_WHY: usize = 5;
+const CHANGES: usize = 6;
 /// Where a list of numbers begins.
 const LIST: usize = 8;
 
@@ -49,6 +55,7 @@ fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T 
     let world = world.get_or_insert_with(|| World::new(0));
     let answer = call(world, cells);
     cells[WAKES] = world.wakes.len() as f64;
+    cells[CHANGES] = world.breaker_changes() as f64;
     cells[NEXT_DEADLINE] = world
         .next_deadline()
         .map_or(f64::INFINITY, Instant::as_millis_f64);
@@ -121,4 +128,27 @@ fn micros_of(millis: f64) -> u64 {
 /// A deadline in milliseconds of the host's clock; infinity is never.
 fn instant_of(millis: f64) -> Instant {
     Instant::from_millis_f64(millis)
+}
+
+fn ticket_of(number: f64) -> Ticket {
+    Ticket::from_bits(number as u64)
+}
+
+fn outcome_of(number: u32) -> Outcome {
+    match number {
+        0 => Outcome::Success,
+        1 => Outcome::Failure,
+        2 => Outcome::Ignored,
+        _ => Outcome::NeverStarted,
+    }
+}
+
+// Two bits above the 51 of a ticket say what an answer is.
+const PASSED: u64 = 0;
+const WAITING: u64 = 1;
+const OUTSIDE: u64 = 2;
+const REFUSED: u64 = 3;
+
+fn tagged(tag: u64, rest: u64) -> f64 {
+    ((tag << Ticket::BITS) | rest) as f64
 }

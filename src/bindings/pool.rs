@@ -1,19 +1,15 @@
 //! Pools across the wasm boundary.
 
-use super::{DETAIL, LIST, at_world, instant_of, micros_of, refusal_code};
-use crate::machine::gate::Outcome;
+use super::{
+    DETAIL, LIST, OUTSIDE, PASSED, REFUSED, WAITING, at_world, instant_of, micros_of, outcome_of,
+    refusal_code, tagged, ticket_of,
+};
 use crate::machine::histogram::Histogram;
 use crate::machine::permits::{Admission, Ask, AtEnd, Patience};
 use crate::machine::queue::{Overflow, QueueConfig};
-use crate::machine::ticket::Ticket;
 use crate::machine::wakes::MachineId;
 use crate::machine::world::PoolConfig;
 use wasm_bindgen::prelude::wasm_bindgen;
-
-const GRANTED: u64 = 0;
-const QUEUED: u64 = 1;
-const OUTSIDE: u64 = 2;
-const REFUSED: u64 = 3;
 
 /// Makes a pool; −1 when there can be no more. Infinity is unbounded.
 #[wasm_bindgen]
@@ -71,29 +67,29 @@ pub fn pool_request(
     };
     at_world(|world, cells| {
         let answer = world.pool_request(instant_of(now_ms), MachineId(pool), ask);
-        let (tag, rest) = match answer {
-            Admission::Granted(ticket) => (GRANTED, ticket.to_bits()),
-            Admission::Queued(ticket) => (QUEUED, ticket.to_bits()),
-            Admission::Outside(ticket) => (OUTSIDE, ticket.to_bits()),
-            Admission::Refused(refusal) => (REFUSED, u64::from(refusal_code(refusal, &mut cells[DETAIL]))),
-        };
-        ((tag << Ticket::BITS) | rest) as f64
+        match answer {
+            Admission::Granted(ticket) => tagged(PASSED, ticket.to_bits()),
+            Admission::Queued(ticket) => tagged(WAITING, ticket.to_bits()),
+            Admission::Outside(ticket) => tagged(OUTSIDE, ticket.to_bits()),
+            Admission::Refused(refusal) => {
+                tagged(REFUSED, u64::from(refusal_code(refusal, &mut cells[DETAIL])))
+            }
+        }
     })
 }
 
 /// Gives slots back: 0 success, 1 failure, 2 says nothing about the target, 3 never started. 0 when the ticket is stale.
 #[wasm_bindgen]
 pub fn pool_release(pool: u32, now_ms: f64, ticket: f64, outcome: u32) -> u32 {
-    let outcome = match outcome {
-        0 => Outcome::Success,
-        1 => Outcome::Failure,
-        2 => Outcome::Ignored,
-        _ => Outcome::NeverStarted,
-    };
     at_world(|world, _| {
         u32::from(
             world
-                .pool_release(instant_of(now_ms), MachineId(pool), ticket_of(ticket), outcome)
+                .pool_release(
+                    instant_of(now_ms),
+                    MachineId(pool),
+                    ticket_of(ticket),
+                    outcome_of(outcome),
+                )
                 .is_ok(),
         )
     })
@@ -281,8 +277,4 @@ fn at_end_of(number: u32) -> AtEnd {
 
 fn bound(number: f64) -> Option<u32> {
     (number < f64::from(u32::MAX)).then_some(number as u32)
-}
-
-fn ticket_of(number: f64) -> Ticket {
-    Ticket::from_bits(number as u64)
 }

@@ -8,6 +8,7 @@ use super::breaker::Transition;
 use super::limiter::Limiter;
 use super::line::Line;
 use super::random::Random;
+use super::retry::RetryBudget;
 use super::ticket::{Slab, Ticket};
 use super::time::Instant;
 use super::wakes::{MachineId, Wake, Wakes};
@@ -18,6 +19,7 @@ mod breaker;
 mod gate;
 mod limiter;
 mod pool;
+mod retry;
 
 pub use pool::PoolConfig;
 
@@ -43,6 +45,8 @@ pub enum Kind {
     Breaker = 2,
     /// A rate with a line before it.
     Limiter = 3,
+    /// The share of calls that may be retries.
+    RetryBudget = 4,
     /// Values with a time to live.
     Cache = 16,
     /// Versioned entries.
@@ -61,6 +65,7 @@ pub struct World {
     pools: Table<pool::Pool>,
     breakers: Table<breaker::Shared>,
     limiters: Table<Limiter>,
+    budgets: Table<RetryBudget>,
     alone: alone::Alone,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
@@ -77,6 +82,7 @@ impl World {
             pools: Table::new(Kind::Pool),
             breakers: Table::new(Kind::Breaker),
             limiters: Table::new(Kind::Limiter),
+            budgets: Table::new(Kind::RetryBudget),
             alone: alone::Alone::new(),
             changes: VecDeque::new(),
             wakes: Wakes::new(),
@@ -95,6 +101,11 @@ impl World {
         self.wakes.pop()
     }
 
+    /// How many changes of breakers nobody has heard of.
+    pub fn breaker_changes(&self) -> usize {
+        self.changes.len()
+    }
+
     /// When [`on_deadline`](Self::on_deadline) wants to be called.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next
@@ -110,7 +121,7 @@ impl World {
                 Some(Kind::State) => self.state_on_deadline(now, id),
                 Some(Kind::Batches) => self.batches_on_deadline(now, id),
                 // Time comes to a breaker with the calls, and does not matter to the others.
-                Some(Kind::Breaker | Kind::Graph | Kind::Run) | None => {}
+                Some(Kind::Breaker | Kind::RetryBudget | Kind::Graph | Kind::Run) | None => {}
             }
         }
     }
@@ -132,6 +143,7 @@ fn kind_of(id: MachineId) -> Option<Kind> {
         1 => Some(Kind::Pool),
         2 => Some(Kind::Breaker),
         3 => Some(Kind::Limiter),
+        4 => Some(Kind::RetryBudget),
         16 => Some(Kind::Cache),
         17 => Some(Kind::State),
         18 => Some(Kind::Graph),

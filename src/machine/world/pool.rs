@@ -153,6 +153,13 @@ impl World {
             .flatten()
     }
 
+    /// Counts every token as taken just now: after a trap the memory of what was taken is lost.
+    pub fn pool_start_empty(&mut self, now: Instant, id: MachineId) {
+        if let Some(rate) = self.pools.get_mut(id).and_then(|pool| pool.rate.as_mut()) {
+            rate.start_empty(now);
+        }
+    }
+
     pub(super) fn pool_on_deadline(&mut self, now: Instant, id: MachineId) {
         self.at_pool(now, id, |permits, gate, wakes| {
             permits.on_deadline(now, gate, wakes)
