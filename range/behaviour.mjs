@@ -22,7 +22,19 @@
  *   `hops` redirects and then the page; `hops` of 0 never ends. `to` names a path or another target.
  */
 
-const ANSWERS = ["page", "bytes", "empty", "redirect", "mcp", "hang", "hang-body", "trickle", "reset", "close", "garbage"];
+const ANSWERS = [
+  "page",
+  "bytes",
+  "empty",
+  "redirect",
+  "mcp",
+  "hang",
+  "hang-body",
+  "trickle",
+  "reset",
+  "close",
+  "garbage",
+];
 const FAULTS = ["reset", "close", "hang", "status-500", "status-503"];
 const CORS = ["open", "closed", "reflect", "null"];
 
@@ -70,7 +82,10 @@ export function parseBehaviour(patch, base = PLAIN) {
   const parsed = { ...base };
   for (const [name, value] of Object.entries(patch)) {
     const rule = Object.hasOwn(RULES, name) ? RULES[name] : undefined;
-    if (rule === undefined) throw new TypeError(`Expected a behaviour without \`${name}\`; it knows ${Object.keys(RULES).join(", ")}`);
+    if (rule === undefined)
+      throw new TypeError(
+        `Expected a behaviour without \`${name}\`; it knows ${Object.keys(RULES).join(", ")}`,
+      );
     parsed[name] = rule(value, name);
   }
   return parsed;
@@ -85,7 +100,8 @@ function oneOf(words) {
 
 function integer(low, high) {
   return (value, name) => {
-    if (!Number.isInteger(value) || value < low || value > high) throw expected(name, `an integer from ${low} to ${high}`, value);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw expected(name, `an integer from ${low} to ${high}`, value);
     return value;
   };
 }
@@ -101,14 +117,21 @@ function orNull(rule) {
 
 function span(value, name) {
   const pair = typeof value === "number" ? [value, value] : value;
-  const fits = Array.isArray(pair) && pair.length === 2 && pair.every((ms) => Number.isFinite(ms) && ms >= 0) && pair[0] <= pair[1];
+  const fits =
+    Array.isArray(pair) &&
+    pair.length === 2 &&
+    pair.every((ms) => Number.isFinite(ms) && ms >= 0) &&
+    pair[0] <= pair[1];
   if (!fits) throw expected(name, "milliseconds, or two of them in order", value);
   return [pair[0], pair[1]];
 }
 
 function headerList(value, name) {
   const fits =
-    Array.isArray(value) && value.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === "string"));
+    Array.isArray(value) &&
+    value.every(
+      (pair) => Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === "string"),
+    );
   if (!fits) throw expected(name, "a list of [name, value]", value);
   for (const [key, field] of value) {
     if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(key) || /[^\t\x20-\x7e\x80-\xff]/.test(field)) {
@@ -120,20 +143,32 @@ function headerList(value, name) {
 
 function faultShare(value, name) {
   const fits =
-    typeof value.rate === "number" && value.rate >= 0 && value.rate <= 1 && Array.isArray(value.how) && value.how.length > 0 &&
+    typeof value.rate === "number" &&
+    value.rate >= 0 &&
+    value.rate <= 1 &&
+    Array.isArray(value.how) &&
+    value.how.length > 0 &&
     value.how.every((fault) => FAULTS.includes(fault));
   if (!fits) throw expected(name, `{ rate: 0 to 1, how: some of ${FAULTS.join(", ")} }`, value);
   return { rate: value.rate, how: [...value.how] };
 }
 
 function limit(value, name) {
-  const fits = Number.isInteger(value.requests) && value.requests >= 0 && value.per > 0 && ["seconds", "date"].includes(value.retryAfter);
+  const fits =
+    Number.isInteger(value.requests) &&
+    value.requests >= 0 &&
+    value.per > 0 &&
+    ["seconds", "date"].includes(value.retryAfter);
   if (!fits) throw expected(name, '{ requests ≥ 0, per > 0, retryAfter: "seconds" or "date" }', value);
   return { requests: value.requests, per: value.per, retryAfter: value.retryAfter };
 }
 
 function redirect(value, name) {
-  const fits = typeof value.to === "string" && Number.isInteger(value.hops) && value.hops >= 0 && [301, 302, 303, 307, 308].includes(value.status);
+  const fits =
+    typeof value.to === "string" &&
+    Number.isInteger(value.hops) &&
+    value.hops >= 0 &&
+    [301, 302, 303, 307, 308].includes(value.status);
   if (!fits) throw expected(name, "{ to, hops ≥ 0, status: 301, 302, 303, 307 or 308 }", value);
   return { to: value.to, hops: value.hops, status: value.status };
 }

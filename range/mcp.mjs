@@ -34,7 +34,15 @@ export class McpSite {
   /** @param {string} name @param {McpOptions} options @param {number} seed */
   constructor(name, options, seed) {
     this.#name = name;
-    this.#options = { pageSize: Infinity, versions: VERSIONS, sessions: true, endless: false, locked: false, refuses: false, ...options };
+    this.#options = {
+      pageSize: Infinity,
+      versions: VERSIONS,
+      sessions: true,
+      endless: false,
+      locked: false,
+      refuses: false,
+      ...options,
+    };
     this.#seed = seed;
   }
 
@@ -46,7 +54,12 @@ export class McpSite {
   async handle(request, response) {
     if (this.#options.locked) {
       const metadata = `http://${request.headers.host}/.well-known/oauth-protected-resource`;
-      return answer(response, 401, { error: "unauthorized" }, { "WWW-Authenticate": `Bearer resource_metadata="${metadata}"` });
+      return answer(
+        response,
+        401,
+        { error: "unauthorized" },
+        { "WWW-Authenticate": `Bearer resource_metadata="${metadata}"` },
+      );
     }
     switch (request.method) {
       case "POST":
@@ -54,35 +67,60 @@ export class McpSite {
       case "DELETE":
         return this.#delete(request, response);
       default:
-        return answer(response, 405, { error: "This endpoint takes POST and DELETE" }, { Allow: "POST, DELETE" });
+        return answer(
+          response,
+          405,
+          { error: "This endpoint takes POST and DELETE" },
+          { Allow: "POST, DELETE" },
+        );
     }
   }
 
   async #post(request, response) {
     const accept = request.headers.accept ?? "";
     if (!accept.includes("application/json") || !accept.includes("text/event-stream")) {
-      return refuse(response, 406, null, INVALID_REQUEST, "Accept must list application/json and text/event-stream");
+      return refuse(
+        response,
+        406,
+        null,
+        INVALID_REQUEST,
+        "Accept must list application/json and text/event-stream",
+      );
     }
     const message = parse(await read(request));
     if (message === undefined) return refuse(response, 400, null, PARSE_ERROR, "The body is not JSON");
-    if (Array.isArray(message) || message?.jsonrpc !== "2.0") return refuse(response, 400, null, INVALID_REQUEST, "Expected one JSON-RPC 2.0 message");
+    if (Array.isArray(message) || message?.jsonrpc !== "2.0")
+      return refuse(response, 400, null, INVALID_REQUEST, "Expected one JSON-RPC 2.0 message");
     if (message.method === "initialize") return this.#initialize(message, response);
 
     if (this.#options.sessions) {
       const session = request.headers["mcp-session-id"];
-      if (session === undefined) return refuse(response, 400, message.id, INVALID_REQUEST, "Mcp-Session-Id is missing");
-      if (!this.#sessions.has(session)) return refuse(response, 404, message.id, INVALID_REQUEST, "No such session");
+      if (session === undefined)
+        return refuse(response, 400, message.id, INVALID_REQUEST, "Mcp-Session-Id is missing");
+      if (!this.#sessions.has(session))
+        return refuse(response, 404, message.id, INVALID_REQUEST, "No such session");
     }
     const version = request.headers["mcp-protocol-version"];
     if (version !== undefined && !this.#options.versions.includes(version)) {
-      return refuse(response, 400, message.id, INVALID_REQUEST, `Protocol version ${version} is not spoken here`);
+      return refuse(
+        response,
+        400,
+        message.id,
+        INVALID_REQUEST,
+        `Protocol version ${version} is not spoken here`,
+      );
     }
     if (message.id === undefined) return response.writeHead(202).end();
-    return this.#reply(response, { jsonrpc: "2.0", id: message.id, ...this.#call(message.method, message.params ?? {}) });
+    return this.#reply(response, {
+      jsonrpc: "2.0",
+      id: message.id,
+      ...this.#call(message.method, message.params ?? {}),
+    });
   }
 
   #initialize(message, response) {
-    if (this.#options.refuses) return this.#reply(response, failure(message.id, INTERNAL_ERROR, "The server could not start"));
+    if (this.#options.refuses)
+      return this.#reply(response, failure(message.id, INTERNAL_ERROR, "The server could not start"));
     const asked = message.params?.protocolVersion;
     const protocolVersion = this.#options.versions.includes(asked) ? asked : this.#options.versions[0];
     const headers = {};
@@ -102,7 +140,10 @@ export class McpSite {
 
   #newSession() {
     this.#handedOut += 1;
-    const part = (word) => Math.floor(draw(this.#seed, this.#name, this.#handedOut, word) * 2 ** 32).toString(16).padStart(8, "0");
+    const part = (word) =>
+      Math.floor(draw(this.#seed, this.#name, this.#handedOut, word) * 2 ** 32)
+        .toString(16)
+        .padStart(8, "0");
     return ["a", "b", "c", "d"].map(part).join("");
   }
 
@@ -131,9 +172,12 @@ export class McpSite {
 
   #page(kind, entries, params, endless) {
     const start = params.cursor === undefined ? 0 : readCursor(kind, params.cursor);
-    if (start === undefined) return { error: { code: INVALID_PARAMS, message: "This cursor was not handed out here" } };
+    if (start === undefined)
+      return { error: { code: INVALID_PARAMS, message: "This cursor was not handed out here" } };
     const end = start + this.#options.pageSize;
-    const shown = endless ? entries.map((entry) => ({ ...entry, name: `${entry.name}_${start}` })) : entries.slice(start, end);
+    const shown = endless
+      ? entries.map((entry) => ({ ...entry, name: `${entry.name}_${start}` }))
+      : entries.slice(start, end);
     const more = endless || end < entries.length;
     return { result: { [kind]: shown, ...(more && { nextCursor: writeCursor(kind, end) }) } };
   }
@@ -150,7 +194,11 @@ export class McpSite {
  */
 function stream(response, message, headers) {
   response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store", ...headers });
-  const notification = { jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: "one moment – ≈ 1 ms" } };
+  const notification = {
+    jsonrpc: "2.0",
+    method: "notifications/message",
+    params: { level: "info", data: "one moment – ≈ 1 ms" },
+  };
   const text =
     ": the range\n\nid: 1\ndata:\n\n" +
     `event: message\r\nid: 2\r\ndata: ${JSON.stringify(notification)}\r\n\r\n` +

@@ -1,11 +1,11 @@
 // The range: every target of the catalogue on a port of its own, and the switches that move them.
 
-import { connect, createServer } from "node:net";
 import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { CATALOGUE } from "./catalogue.mjs";
 import { draw } from "./random.mjs";
-import { LOOPBACK, Target } from "./target.mjs";
 import { REFERENCE_TOOLS, startReference } from "./reference.mjs";
+import { LOOPBACK, Target } from "./target.mjs";
 
 /** What a scan of the range does well to set: some of its targets never answer, and each would cost the full default. */
 const SUGGESTED = { requestTimeout: 2000 };
@@ -50,7 +50,8 @@ export class Range {
   /** @param {RangeOptions} options */
   constructor({ seed = 1, base = 0, reference = true }) {
     if (!Number.isInteger(seed)) throw new TypeError(`Expected \`seed\` to be an integer, got \`${seed}\``);
-    if (!Number.isInteger(base) || base < 0 || base > 65_000) throw new TypeError(`Expected \`base\` to be a port up to 65000, got \`${base}\``);
+    if (!Number.isInteger(base) || base < 0 || base > 65_000)
+      throw new TypeError(`Expected \`base\` to be a port up to 65000, got \`${base}\``);
     this.#seed = seed;
     this.#base = base;
     this.#wantsReference = reference;
@@ -73,7 +74,12 @@ export class Range {
       name: "mcp-reference",
       about: "The official MCP reference server",
       url: this.#reference.url,
-      expect: { outcome: "answers", status: 400, headers: "safe", mcp: { tools: REFERENCE_TOOLS, resources: [], prompts: [] } },
+      expect: {
+        outcome: "answers",
+        status: 400,
+        headers: "safe",
+        mcp: { tools: REFERENCE_TOOLS, resources: [], prompts: [] },
+      },
     });
   }
 
@@ -85,7 +91,8 @@ export class Range {
   /** @param {string} name @returns {Target} */
   target(name) {
     const target = this.#targets.get(name);
-    if (target === undefined) throw new RangeError(`The range has no target \`${name}\` whose behaviour can be set`);
+    if (target === undefined)
+      throw new RangeError(`The range has no target \`${name}\` whose behaviour can be set`);
     return target;
   }
 
@@ -119,19 +126,27 @@ export class Range {
 
   /** How each target stands now. */
   state() {
-    const targets = [...this.#targets.values()].map(({ name, hits, openSessions, behaviour }) => ({ name, hits, openSessions, behaviour }));
+    const targets = [...this.#targets.values()].map(({ name, hits, openSessions, behaviour }) => ({
+      name,
+      hits,
+      openSessions,
+      behaviour,
+    }));
     return { seed: this.#seed, faults: this.#faults, targets };
   }
 
   async close() {
-    await Promise.all([...[...this.#targets.values()].map((target) => target.close()), this.#reference?.close()]);
+    await Promise.all([
+      ...[...this.#targets.values()].map((target) => target.close()),
+      this.#reference?.close(),
+    ]);
   }
 
   async #raise(definition, port, surroundings) {
     const { name, about, expect, paths } = definition;
     if (definition.listens === "nothing") {
       const silent = port === 0 ? await silentPort(this.#seed) : port;
-      return [{ name, about, url: `http://${LOOPBACK}:${silent}/`, expect }];
+      return [{ name, about, url: `http://${LOOPBACK}:${silent}/${name}`, expect }];
     }
     const target = new Target(definition, surroundings);
     try {
@@ -141,12 +156,15 @@ export class Range {
     }
     this.#targets.set(name, target);
     if (paths === undefined) return [{ name, about, url: target.url, expect }];
-    return paths.map((path) => ({ name: name + path, about, url: new URL(path, target.url).href, expect }));
+    return paths.map((path) => ({ name: path.slice(1), about, url: new URL(path, target.url).href, expect }));
   }
 }
 
 /** Ports that browsers refuse to talk to (https://fetch.spec.whatwg.org/#port-blocking), above 1023. */
-const BLOCKED = new Set([1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]);
+const BLOCKED = new Set([
+  1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697,
+  10080,
+]);
 
 function* portsFrom(base) {
   for (let port = base; ; port += base === 0 ? 0 : 1) {

@@ -35,11 +35,15 @@ export const REFERENCE_TOOLS = [
  * @throws {Error} When the package is not installed or the server does not come up.
  */
 export async function startReference(port = 0) {
-  const child = spawn(process.execPath, ["--import", pathToFileURL(fileURLToPath(PRELOAD)).href, entry(), "streamableHttp"], {
-    // Its `get-env` tool shows its environment to whoever asks: it gets next to none.
-    env: { PATH: process.env.PATH ?? "", PORT: String(port) },
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--import", pathToFileURL(fileURLToPath(PRELOAD)).href, entry(), "streamableHttp"],
+    {
+      // Its `get-env` tool shows its environment to whoever asks: it gets next to none.
+      env: { PATH: process.env.PATH ?? "", PORT: String(port) },
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    },
+  );
   let said = "";
   child.stderr.on("data", (chunk) => {
     said = (said + chunk).slice(-2000);
@@ -55,10 +59,15 @@ export async function startReference(port = 0) {
     const listening = await Promise.race([
       once(child, "message").then(([message]) => message.port),
       once(child, "exit").then(([code]) => {
-        throw new Error(`The MCP reference server ended with code ${code} before it listened: ${said.trim() || "it said nothing"}`);
+        throw new Error(
+          `The MCP reference server ended with code ${code} before it listened: ${said.trim() || "it said nothing"}`,
+        );
       }),
       new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`The MCP reference server did not listen within ${START_LIMIT / 1000} s`)), START_LIMIT);
+        timer = setTimeout(
+          () => reject(new Error(`The MCP reference server did not listen within ${START_LIMIT / 1000} s`)),
+          START_LIMIT,
+        );
       }),
     ]);
     return { url: `http://127.0.0.1:${listening}/mcp`, port: listening, pid: child.pid, close };
@@ -75,6 +84,8 @@ function entry() {
     const manifest = createRequire(import.meta.url).resolve(`${PACKAGE}/package.json`);
     return join(dirname(manifest), "dist", "index.js");
   } catch {
-    throw new Error(`The MCP reference server is not installed: run \`npm install\`, or start the range with --no-reference`);
+    throw new Error(
+      `The MCP reference server is not installed: run \`npm install\`, or start the range with --no-reference`,
+    );
   }
 }

@@ -1,7 +1,7 @@
 // The page and the range on one address: `node range/serve.mjs [--port N] [--page DIR] [--base N] [--seed N] [--no-reference]`.
 
-import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { extname, join, normalize, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -53,7 +53,8 @@ async function listen(servers, handler, port) {
   try {
     await bind(first, chosen, LOOPBACKS[0]);
   } catch (error) {
-    if (port !== undefined || error.code !== "EADDRINUSE") throw new Error(`Cannot listen on port ${chosen}: ${error.code ?? error.message}`);
+    if (port !== undefined || error.code !== "EADDRINUSE")
+      throw new Error(`Cannot listen on port ${chosen}: ${error.code ?? error.message}`);
     await bind(first, 0, LOOPBACKS[0]);
   }
   const taken = first.address().port;
@@ -87,7 +88,8 @@ function shut(server) {
 
 async function answer(request, response, range, root) {
   // A page of another site could reach this port by a name that resolves to loopback; only loopback's own names are served.
-  if (!/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(request.headers.host ?? "")) return text(response, 421, "Not served under this name\n");
+  if (!/^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(request.headers.host ?? ""))
+    return text(response, 421, "Not served under this name\n");
   const { pathname } = new URL(request.url ?? "/", "http://localhost");
   if (pathname === "/range.json") return json(response, 200, range.index());
   if (pathname === "/control") return control(request, response, range);
@@ -99,8 +101,10 @@ async function control(request, response, range) {
   if (request.method !== "POST") return text(response, 405, "GET or POST\n");
   // Only JSON from this origin: another site's page may not move the targets.
   const origin = request.headers.origin;
-  if (origin !== undefined && origin !== `http://${request.headers.host}`) return text(response, 403, "Only from the range's own page\n");
-  if (!/^application\/json\b/.test(request.headers["content-type"] ?? "")) return text(response, 415, "Expected application/json\n");
+  if (origin !== undefined && origin !== `http://${request.headers.host}`)
+    return text(response, 403, "Only from the range's own page\n");
+  if (!/^application\/json\b/.test(request.headers["content-type"] ?? ""))
+    return text(response, 415, "Expected application/json\n");
   try {
     apply(range, JSON.parse(await body(request)));
   } catch (error) {
@@ -119,7 +123,8 @@ function apply(range, order) {
     range.reset(order.seed);
   }
   if (order.faults === undefined) return;
-  if (typeof order.faults !== "boolean") throw new TypeError(`Expected \`faults\` to be true or false, got \`${JSON.stringify(order.faults)}\``);
+  if (typeof order.faults !== "boolean")
+    throw new TypeError(`Expected \`faults\` to be true or false, got \`${JSON.stringify(order.faults)}\``);
   range.faults = order.faults;
 }
 
@@ -146,7 +151,9 @@ const TYPES = {
 
 async function file(request, response, root, pathname) {
   if (request.method !== "GET" && request.method !== "HEAD") return text(response, 405, "GET or HEAD\n");
-  const path = normalize(join(root, decodeURIComponent(pathname.endsWith("/") ? `${pathname}index.html` : pathname)));
+  const path = normalize(
+    join(root, decodeURIComponent(pathname.endsWith("/") ? `${pathname}index.html` : pathname)),
+  );
   if (!path.startsWith(root + sep)) return text(response, 404, "Not found\n");
   let bytes;
   try {
@@ -154,12 +161,22 @@ async function file(request, response, root, pathname) {
   } catch {
     return text(response, 404, "Not found\n");
   }
-  response.writeHead(200, { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff" });
+  response.writeHead(200, {
+    "Content-Type": TYPES[extname(path)] ?? "application/octet-stream",
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+  });
   return response.end(request.method === "HEAD" ? undefined : bytes);
 }
 
 function json(response, status, value) {
-  response.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" }).end(JSON.stringify(value));
+  response
+    .writeHead(status, {
+      "Content-Type": "application/json",
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+    })
+    .end(JSON.stringify(value));
 }
 
 function text(response, status, message) {
@@ -168,7 +185,13 @@ function text(response, status, message) {
 
 async function main() {
   const { values } = parseArgs({
-    options: { port: { type: "string" }, page: { type: "string" }, base: { type: "string" }, seed: { type: "string" }, "no-reference": { type: "boolean" } },
+    options: {
+      port: { type: "string" },
+      page: { type: "string" },
+      base: { type: "string" },
+      seed: { type: "string" },
+      "no-reference": { type: "boolean" },
+    },
   });
   const site = await serve({
     port: number("port", values.port),
@@ -177,7 +200,9 @@ async function main() {
     seed: number("seed", values.seed),
     reference: !values["no-reference"],
   });
-  console.log(`tidegate: ${site.url} (a range of ${site.range.index().targets.length} targets beside it; Ctrl+C ends it)`);
+  console.log(
+    `tidegate: ${site.url} (a range of ${site.range.index().targets.length} targets beside it; Ctrl+C ends it)`,
+  );
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.once(signal, () => {
       site.close().then(() => process.exit(0));

@@ -1,10 +1,10 @@
 // One virtual target: an HTTP server on a port of its own that acts out a behaviour.
 
-import { createServer } from "node:http";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { parseBehaviour } from "./behaviour.mjs";
-import { draw } from "./random.mjs";
 import { McpSite } from "./mcp.mjs";
+import { draw } from "./random.mjs";
 
 export const LOOPBACK = "127.0.0.1";
 
@@ -34,7 +34,9 @@ export class Target {
   constructor(definition, range) {
     this.#definition = definition;
     this.#range = range;
-    this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => this.#take(request, response));
+    this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
+      this.#take(request, response),
+    );
     this.#server.on("connection", (socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
@@ -60,7 +62,7 @@ export class Target {
   }
 
   get url() {
-    return `http://${LOOPBACK}:${this.port}${this.#definition.path ?? "/"}`;
+    return `http://${LOOPBACK}:${this.port}${pathOf(this.#definition)}`;
   }
 
   get port() {
@@ -111,7 +113,9 @@ export class Target {
     const nth = this.#hits;
     const retryAfter = this.#overLimit(does.limit);
     if (retryAfter !== undefined) {
-      response.writeHead(429, { "Retry-After": retryAfter, "Content-Type": "text/plain" }).end("Too many requests\n");
+      response
+        .writeHead(429, { "Retry-After": retryAfter, "Content-Type": "text/plain" })
+        .end("Too many requests\n");
       return;
     }
     const [low, high] = does.delay;
@@ -156,7 +160,12 @@ export class Target {
       case "empty":
         return send(response, does.status, does.headers, "");
       case "bytes":
-        return send(response, does.status, [["Content-Type", "application/octet-stream"], ...does.headers], Buffer.alloc(does.size, 0x74));
+        return send(
+          response,
+          does.status,
+          [["Content-Type", "application/octet-stream"], ...does.headers],
+          Buffer.alloc(does.size, 0x74),
+        );
       case "redirect":
         return this.#redirect(does, request, response, html);
       case "mcp":
@@ -181,17 +190,18 @@ export class Target {
 
   #redirect(does, request, response, html) {
     const { to, hops, status } = does.redirect ?? { to: "/", hops: 1, status: 302 };
-    const hop = Number(new URL(request.url ?? "/", "http://range").searchParams.get("hop") ?? 0);
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://range");
+    const hop = Number(searchParams.get("hop") ?? 0);
     const elsewhere = to.startsWith("/") ? undefined : this.#range.addressOf(to);
     const last = hops > 0 && hop + 1 >= hops;
     if (hops > 0 && hop >= hops) return send(response, 200, html, document(does));
-    const location = last && elsewhere !== undefined ? elsewhere : `/?hop=${hop + 1}`;
+    const location = last && elsewhere !== undefined ? elsewhere : `${pathname}?hop=${hop + 1}`;
     return send(response, status, [["Location", location], ...does.headers], "");
   }
 
   #speakMcp(does, request, response, html) {
     const { pathname } = new URL(request.url ?? "/", "http://range");
-    if (pathname === "/mcp") return this.#mcp?.handle(request, response);
+    if (pathname === pathOf(this.#definition)) return this.#mcp?.handle(request, response);
     if (pathname === "/.well-known/oauth-protected-resource") {
       const metadata = { resource: this.url, authorization_servers: ["https://login.example.com"] };
       return send(response, 200, [["Content-Type", "application/json"]], JSON.stringify(metadata));
@@ -218,6 +228,11 @@ export class Target {
   }
 }
 
+/** Where on its port a target lives: its name is in its address, so that a list of addresses can be read. */
+function pathOf({ name, path }) {
+  return path ?? `/${name}`;
+}
+
 /** CORS response headers. `Access-Control-Expose-Headers: *` holds for requests without credentials, which is all a scan sends. */
 function sharing(cors, request) {
   switch (cors) {
@@ -230,7 +245,13 @@ function sharing(cors, request) {
     case "reflect": {
       const origin = request.headers.origin;
       if (origin === undefined) return [["Vary", "Origin"]];
-      return [["Access-Control-Allow-Origin", origin], ["Access-Control-Allow-Credentials", "true"], ["Access-Control-Expose-Headers", "*"], ["Vary", "Origin"], ...PREFLIGHT];
+      return [
+        ["Access-Control-Allow-Origin", origin],
+        ["Access-Control-Allow-Credentials", "true"],
+        ["Access-Control-Expose-Headers", "*"],
+        ["Vary", "Origin"],
+        ...PREFLIGHT,
+      ];
     }
     default:
       throw new TypeError(`No such sharing: ${cors}`);

@@ -1,0 +1,94 @@
+// One scan from its start to its end, and what may be done to it meanwhile.
+
+import type { Report, ScanEvent, Scanner } from "tidegate/scan";
+import { engine } from "./engine.js";
+import type { Order } from "./form.js";
+
+export type Phase =
+  | "idle"
+  | "loading"
+  | "scanning"
+  | "paused"
+  | "cancelling"
+  | "done"
+  | "cancelled"
+  | "failed";
+
+export interface Listener {
+  phase(phase: Phase): void;
+  event(event: ScanEvent): void;
+  /** The engine itself broke off; one sentence. */
+  broke(message: string): void;
+}
+
+type State =
+  | { phase: "idle" | "loading" | "failed" }
+  | { phase: "scanning" | "paused" | "cancelling"; scanner: Scanner; controller: AbortController }
+  | { phase: "done" | "cancelled"; report: Report };
+
+export class Session {
+  #state: State = { phase: "idle" };
+  #listener: Listener;
+
+  constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
+  get phase(): Phase {
+    return this.#state.phase;
+  }
+
+  /** The last report, or what there is of it while the scan runs. */
+  get report(): Report | undefined {
+    if ("report" in this.#state) return this.#state.report;
+    return "scanner" in this.#state ? this.#state.scanner.report() : undefined;
+  }
+
+  /** Scans until the end; does nothing while a scan runs. Never rejects. */
+  async run({ targets, options }: Order, fetch: typeof globalThis.fetch | undefined): Promise<void> {
+    if ("scanner" in this.#state || this.#state.phase === "loading") return;
+    const controller = new AbortController();
+    this.#enter({ phase: "loading" });
+    try {
+      const { Scanner, plugins } = await engine();
+      const known = new Set(plugins().map(({ name }) => name));
+      const scanner = new Scanner({
+        ...options,
+        plugins: options.plugins.filter((name) => known.has(name)),
+        ...(fetch !== undefined && { fetch }),
+      });
+      for await (const event of scanner.scan(targets, { signal: controller.signal })) {
+        if (event.type === "started") this.#enter({ phase: "scanning", scanner, controller });
+        if (event.type === "done")
+          this.#enter({ phase: event.cancelled ? "cancelled" : "done", report: event.report });
+        this.#listener.event(event);
+      }
+    } catch (error) {
+      this.#enter({ phase: "failed" });
+      this.#listener.broke(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Pauses, or goes on if paused. */
+  pause(): void {
+    if (this.#state.phase === "scanning") {
+      this.#state.scanner.pause();
+      this.#enter({ ...this.#state, phase: "paused" });
+    } else if (this.#state.phase === "paused") {
+      this.#state.scanner.resume();
+      this.#enter({ ...this.#state, phase: "scanning" });
+    }
+  }
+
+  cancel(): void {
+    if (this.#state.phase !== "scanning" && this.#state.phase !== "paused") return;
+    const { controller } = this.#state;
+    this.#enter({ ...this.#state, phase: "cancelling" });
+    controller.abort(new DOMException("The scan was cancelled.", "AbortError"));
+  }
+
+  #enter(state: State): void {
+    this.#state = state;
+    this.#listener.phase(state.phase);
+  }
+}
