@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_are_exact_where_the_middles_of_their_buckets_are_not() {
+        let histogram = recorded(&[10_001, 10_050, 20_000, 30_001]);
+        assert_eq!(histogram.quantile(0.0), Some(10_001));
+        assert_eq!(
+            histogram.quantile(0.01),
+            Some(middle(place(10_001).0, place(10_001).1))
+        );
+        assert_eq!(histogram.quantile(1.0), Some(30_001));
+    }
+
+    #[test]
     fn a_share_that_is_no_number_or_out_of_range_is_the_nearest_that_is() {
         let histogram = recorded(&[5, 6, 7]);
         assert_eq!(histogram.quantile(f64::NAN), Some(5));

@@ -345,6 +345,8 @@ mod tests {
     use super::*;
     use PressureLevel::{Critical, Fair, Nominal, Serious, Unknown};
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn at(second: u64) -> Instant {
         Instant::from_micros(second * 1_000_000)

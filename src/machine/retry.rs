@@ -6,8 +6,10 @@ use super::random::Random;
 use super::time::Instant;
 use core::time::Duration;
 
+mod after;
 mod budget;
 
+pub use after::retry_after;
 pub use budget::RetryBudget;
 
 /// Options of a retry. The default is 3 attempts with full jitter, 100 ms doubling to 10 s, and no deadline.

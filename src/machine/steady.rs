@@ -83,6 +83,8 @@ mod tests {
         assert_eq!(clock.read(at(101)), 5000);
         assert_eq!(clock.read(at(105)), 5000);
         assert_eq!(clock.read(at(106)), 6000);
+        assert_eq!(clock.read(at(96)), 6000);
+        assert_eq!(clock.read(at(97)), 6000, "ten are still small");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use super::*;
 use crate::machine::random::Random;
 use crate::machine::time::micros;
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const SEEKING: [Algorithm; 3] = [Algorithm::Aimd, Algorithm::Gradient, Algorithm::Vegas];
 const MEASURING: [Algorithm; 2] = [Algorithm::Gradient, Algorithm::Vegas];
@@ -419,6 +421,8 @@ fn changes_are_told_and_counted() {
 
 mod threshold {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// Ten slots and a queue of ten, from 2 to 40 slots, a target of 100 ms.
     fn scaler() -> Adaptive {
