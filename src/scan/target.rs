@@ -46,6 +46,16 @@ impl Target {
         format!("{}:{}", self.bracketed(), self.port)
     }
 
+    /// Whether it is this very machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.ends_with(".localhost")
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
     fn bracketed(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]", self.host)
