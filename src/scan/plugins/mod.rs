@@ -2,6 +2,8 @@
 
 pub mod cors_policy;
 pub mod http_probe;
+pub mod mcp_introspect;
+pub mod port_probe;
 mod probed;
 pub mod security_headers;
 
@@ -77,6 +79,8 @@ pub struct Description {
 pub fn all() -> Vec<PluginEntry> {
     vec![
         http_probe::entry(),
+        port_probe::entry(),
+        mcp_introspect::entry(),
         PluginEntry::ready(security_headers::SecurityHeaders),
         PluginEntry::ready(cors_policy::CorsPolicy),
     ]
