@@ -12,6 +12,7 @@ pub mod cache;
 pub mod channel;
 pub mod config;
 pub mod counters;
+pub mod dispatch;
 pub mod event;
 pub mod gate;
 pub mod graph;
