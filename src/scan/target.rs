@@ -215,6 +215,11 @@ fn parse_host(host: &str) -> Result<String, String> {
     {
         return Err(format!("has `{odd}` in its host name"));
     }
+    if let Some(odd) = host.chars().find(|c| resolves_to_ascii(*c)) {
+        return Err(format!(
+            "has `{odd}` in its host name, which browsers read as another character"
+        ));
+    }
     if host
         .split('.')
         .any(|label| label.starts_with('-') || label.ends_with('-'))
@@ -222,6 +227,38 @@ fn parse_host(host: &str) -> Result<String, String> {
         return Err("has a part that begins or ends with `-` in its host name".to_owned());
     }
     Ok(host)
+}
+
+/// Characters that the URL standard's host parser (UTS #46, compatibility mapping) turns into ASCII letters or digits:
+/// `127.0.0.①` and `ｌocalhost` would lead elsewhere than they seem to.
+fn resolves_to_ascii(c: char) -> bool {
+    const BLOCKS: [(u32, u32); 22] = [
+        (0xaa, 0xaa),
+        (0xb2, 0xb3),
+        (0xb9, 0xba),
+        (0x132, 0x133),
+        (0x17f, 0x17f),
+        (0x1c4, 0x1cc),
+        (0x1f1, 0x1f3),
+        (0x2b0, 0x2b8),
+        (0x2e0, 0x2e4),
+        (0x1d2c, 0x1d6a),
+        (0x1d78, 0x1dbf),
+        (0x2070, 0x218b),
+        (0x2460, 0x24ff),
+        (0x2c7c, 0x2c7d),
+        (0x3250, 0x33ff),
+        (0xa7f2, 0xa7f4),
+        (0xfb00, 0xfb06),
+        (0xff00, 0xffef),
+        (0x107a5, 0x107a5),
+        (0x1d400, 0x1d7ff),
+        (0x1f100, 0x1f1ff),
+        (0x1fbf0, 0x1fbf9),
+    ];
+    BLOCKS
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&u32::from(c)))
 }
 
 fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -354,6 +391,7 @@ mod tests {
             ("[::1]:8080", "http://[::1]:8080/"),
             ("https://[2001:DB8::0:1]/x", "https://[2001:db8::1]/x"),
             ("b\u{fc}cher.example", "https://b\u{fc}cher.example/"),
+            ("\u{4e00}\u{663}.example", "https://\u{4e00}\u{663}.example/"),
         ] {
             assert_eq!(urls(typed), [url], "{typed}");
         }
@@ -409,6 +447,10 @@ mod tests {
             ("a..b", "empty part"),
             ("-a.example", "begins or ends with `-`"),
             ("ho!st", "has `!` in its host name"),
+            ("127.0.0.\u{2460}", "browsers read as another character"),
+            ("\u{ff11}27.0.0.a", "browsers read as another character"),
+            ("\u{ff4c}ocalhost", "browsers read as another character"),
+            ("\u{1d7d9}0.example", "browsers read as another character"),
             ("a b", "white space"),
         ] {
             let error = Entry::parse(typed).unwrap_err();
