@@ -405,10 +405,12 @@ proptest! {
         let mut known: HashMap<Ticket, State> = HashMap::new();
         let mut weights: HashMap<Ticket, (u32, AtEnd)> = HashMap::new();
         let apply = |house: &mut House, known: &mut HashMap<Ticket, State>, weights: &HashMap<Ticket, (u32, AtEnd)>| {
+            let mut granted = 0;
             for (ticket, why) in house.wakes() {
                 let before = known.get(&ticket).copied();
                 match why {
                     Why::Granted => {
+                        granted += 1;
                         assert_eq!(before, Some(State::Waiting));
                         let (weight, at_end) = weights[&ticket];
                         known.insert(ticket, State::Running { weight, at_end });
@@ -424,6 +426,7 @@ proptest! {
                     },
                 }
             }
+            granted
         };
         for op in ops {
             let pick = |n: usize| {
@@ -467,8 +470,7 @@ proptest! {
                 Op::Pause => house.permits.pause(),
                 Op::Resume => house.permits.resume(house.now, &mut OpenGate, &mut house.wakes),
             }
-            let granted = house.wakes.len();
-            apply(&mut house, &mut known, &weights);
+            let granted = apply(&mut house, &mut known, &weights);
             let running: u32 = known.values().map(|s| match s { State::Running { weight, .. } => *weight, _ => 0 }).sum();
             let active = known.values().filter(|s| matches!(s, State::Running { .. })).count();
             let waiting = known.values().filter(|s| **s == State::Waiting).count();
