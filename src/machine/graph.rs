@@ -222,8 +222,9 @@ struct Task {
     dependents: Vec<Ticket>,
     state: TaskState,
     timing: TaskTiming,
-    // The longest run of work that led up to its end, and the dependency it came through.
+    // The longest run of work that led up to its end, in time and in tasks, and the dependency it came through.
     path: Duration,
+    steps: u32,
     via: Option<u32>,
 }
 
@@ -280,6 +281,7 @@ impl Graph {
                 ended: None,
             },
             path: Duration::ZERO,
+            steps: 0,
             via: None,
         };
         let ticket = self.tasks.insert(task).map_err(|_| GraphError::Full)?;

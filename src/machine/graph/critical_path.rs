@@ -14,8 +14,11 @@ impl Graph {
             .iter()
             .map(|(_, task)| task)
             .filter(|task| task.timing.ran_for().is_some())
-            // The first of equals, so that the answer is the same for the same run.
-            .reduce(|most, task| if task.path > most.path { task } else { most });
+            // Of equals the one with more tasks, then the first, so that the answer is whole and the same for the same run.
+            .reduce(|most, task| {
+                let longer = (task.path, task.steps) > (most.path, most.steps);
+                if longer { task } else { most }
+            });
         let Some(last) = last else {
             return (Vec::new(), Duration::ZERO);
         };
@@ -37,14 +40,19 @@ impl Graph {
         let longest = task
             .depends_on
             .iter()
-            .filter_map(|id| Some((self.tasks.get(self.find(*id)?)?.path, *id)))
+            .filter_map(|id| {
+                let before = self.tasks.get(self.find(*id)?)?;
+                Some(((before.path, before.steps), *id))
+            })
             .reduce(|most, next| if next.0 > most.0 { next } else { most });
         let own = task
             .timing
             .started
             .map_or(Duration::ZERO, |started| now.since(started));
         if let Some(task) = self.tasks.get_mut(ticket) {
-            task.path = own + longest.map_or(Duration::ZERO, |(before, _)| before);
+            let (path, steps) = longest.map_or((Duration::ZERO, 0), |(before, _)| before);
+            task.path = own + path;
+            task.steps = steps + 1;
             task.via = longest.map(|(_, id)| id);
         }
     }
