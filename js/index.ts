@@ -1,8 +1,24 @@
 /** The public surface of `tidegate`. */
+export { asCompleted } from "./as-completed.js";
+export type { Backoff } from "./backoff.js";
+export {
+  type BreakerEvents,
+  type BreakerMetrics,
+  type BreakerSnapshot,
+  type BreakerState,
+  CircuitBreaker,
+} from "./breaker.js";
+export type { BreakerOptions } from "./breaker-options.js";
 export * from "./errors.js";
 export type { Disposer } from "./events.js";
+export { type GatherOptions, gather, partition } from "./gather.js";
 export { type LogEvent, setLogger } from "./log.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
+export type { Settled } from "./pool-map.js";
 export type { PoolMetrics, Summary } from "./pool-metrics.js";
 export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-options.js";
+export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
+export type { RateOptions } from "./rate-options.js";
+export { type RetryOptions, retry } from "./retry.js";
+export { withTimeout } from "./timeout.js";
 export type { Lease, Task, TaskContext, TaskInfo } from "./work.js";

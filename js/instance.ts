@@ -14,6 +14,8 @@ import * as bindings from "./generated/core_bg.js";
 export interface Handle {
   /** Carries out one decision about one waiter. */
   wake(ticket: number, why: number, detail: number): void;
+  /** A breaker changed its state: the numbers of the state before and of the one it is in. */
+  changed?(from: number, to: number): void;
   /** After a trap: makes the machine again in the new instance, counts what still runs, and returns the waiters to reject. */
   rebuild(error: RuntimeTrapError): () => void;
 }
@@ -38,6 +40,7 @@ const DETAIL = 2;
 const WAKE_MACHINE = 3;
 const WAKE_TICKET = 4;
 const WAKE_WHY = 5;
+const CHANGES = 6;
 /** Where a list of numbers begins in the reply area. */
 export const LIST = 8;
 const AREA_CELLS = 64;
@@ -171,7 +174,7 @@ export function unregister(handle: Handle, id: number): void {
 /** Carries out what the last call decided, and keeps the timer right. */
 export function settle(): void {
   const view = area();
-  if (view[WAKES] !== 0 && !draining) drain();
+  if ((view[WAKES] !== 0 || view[CHANGES] !== 0) && !draining) drain();
   const next = area()[NEXT_DEADLINE] as number;
   if (next !== armedAt) arm(next);
 }
@@ -179,17 +182,35 @@ export function settle(): void {
 function drain(): void {
   draining = true;
   try {
-    while (bindings.world_wake() !== 0) {
-      const view = area();
-      const ticket = view[WAKE_TICKET] as number;
-      const why = view[WAKE_WHY] as number;
-      const handle = registrations.get(view[WAKE_MACHINE] as number)?.weak.deref();
-      handle?.wake(ticket, why, view[DETAIL] as number);
-    }
+    do {
+      while (bindings.world_wake() !== 0) {
+        const view = area();
+        const ticket = view[WAKE_TICKET] as number;
+        const why = view[WAKE_WHY] as number;
+        handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
+      }
+      while (bindings.breaker_change() !== 0) {
+        const view = area();
+        const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
+        handleOf(view[LIST] as number)?.changed?.(from, to);
+      }
+    } while (area()[WAKES] !== 0);
   } catch (error) {
     throw trapped(error);
   } finally {
     draining = false;
+  }
+}
+
+function handleOf(id: number): Handle | undefined {
+  return registrations.get(id)?.weak.deref();
+}
+
+/** Every handle that has a machine, oldest first. */
+export function* handles(): Generator<Handle> {
+  for (const { weak } of registrations.values()) {
+    const handle = weak.deref();
+    if (handle !== undefined) yield handle;
   }
 }
 
@@ -227,16 +248,12 @@ function tick(): void {
 export function trapped(error: unknown): unknown {
   if (!(error instanceof WebAssembly.RuntimeError) || compiled === undefined) return error;
   const trap = new RuntimeTrapError(`The wasm module trapped: ${error.message}`, { cause: error });
-  const handles: Handle[] = [];
-  for (const { weak } of registrations.values()) {
-    const handle = weak.deref();
-    if (handle !== undefined) handles.push(handle);
-  }
-  for (const handle of handles) forgotten.unregister(handle);
+  const alive = [...handles()];
+  for (const handle of alive) forgotten.unregister(handle);
   registrations.clear();
   instantiate(compiled);
   // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.
-  const tell = handles.map((handle) => handle.rebuild(trap));
+  const tell = alive.map((handle) => handle.rebuild(trap));
   for (const each of tell) each();
   settle();
   return trap;

@@ -1,6 +1,10 @@
 /** What a pool and its calls can be told, read and judged once. */
+import { CircuitBreaker } from "./breaker.js";
+import type { BreakerOptions } from "./breaker-options.js";
 import type { Keys } from "./keys.js";
 import { abortSignal, bound, choice, integer, milliseconds, number, object, reject } from "./options.js";
+import { parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
+import { type RetryOptions, RetryPolicy } from "./retry.js";
 import type { Extra, TaskContext } from "./work.js";
 
 /** What happens to a task that finds the queue full. */
@@ -27,6 +31,12 @@ export interface PoolOptions {
   /** Slots. */
   concurrency: number;
   queue?: QueueOptions;
+  /** Rules that every start is debited from; all hold together. */
+  rate?: RateOptions | RateOptions[];
+  /** A breaker of its own, or one that other pools hang on too. */
+  breaker?: BreakerOptions | CircuitBreaker;
+  /** Tries again what fails in a way that another try may heal; each attempt is admitted anew and gives its slot back while it waits. */
+  retry?: RetryOptions;
   /** Milliseconds that one attempt may run. @default none */
   timeout?: number;
   /**
@@ -80,6 +90,9 @@ export interface PoolConfig {
   readonly timeout: number;
   readonly atEnd: number;
   readonly leaseTimeout: number;
+  readonly rules: readonly RateRule[];
+  readonly breaker: CircuitBreaker | undefined;
+  readonly retry: RetryPolicy | undefined;
 }
 
 const RULES: readonly Overflow[] = ["wait", "drop-newest", "drop-oldest", "error"];
@@ -88,7 +101,8 @@ const RULES: readonly Overflow[] = ["wait", "drop-newest", "drop-oldest", "error
 export function parsePoolOptions(options: PoolOptions): PoolConfig {
   if (typeof options !== "object" || options === null)
     reject("options", "an object with `concurrency`", options);
-  const { name, concurrency, timeout, onTimeout, leaseTimeout } = options;
+  const { name, concurrency, timeout, onTimeout, leaseTimeout, rate, breaker, retry } = options;
+  object("breaker", breaker);
   const queue = object("queue", options.queue) ?? {};
   const overflow = queue.overflow === undefined ? "wait" : choice("queue.overflow", queue.overflow, RULES);
   return {
@@ -108,6 +122,12 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
         ? 0
         : ["release", "hold"].indexOf(choice("onTimeout", onTimeout, ["release", "hold"])),
     leaseTimeout: optionalMilliseconds("leaseTimeout", leaseTimeout),
+    rules: parseRateOptions("rate", rate),
+    breaker:
+      breaker === undefined || breaker instanceof CircuitBreaker
+        ? breaker
+        : new CircuitBreaker({ name: name ?? "pool", ...breaker }),
+    retry: retry === undefined ? undefined : new RetryPolicy("retry", retry),
   };
 }
 

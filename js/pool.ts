@@ -1,5 +1,6 @@
+import type { CircuitBreaker } from "./breaker.js";
 import { asyncDispose, dispose } from "./dispose.js";
-import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { ClosedError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
 import {
@@ -25,6 +26,7 @@ import {
   trapped,
 } from "./instance.js";
 import { Keys } from "./keys.js";
+import { reportError } from "./log.js";
 import { callable, integer, milliseconds, reject } from "./options.js";
 import { mapThrough } from "./pool-map.js";
 import { type PoolMetrics, readPoolMetrics } from "./pool-metrics.js";
@@ -35,7 +37,9 @@ import {
   parseRunOptions,
   type RunOptions,
 } from "./pool-options.js";
+import { layRules } from "./rate-options.js";
 import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
+import type { RetryPolicy } from "./retry.js";
 import { type Signals, watch } from "./signals.js";
 import {
   ABANDONED,
@@ -174,7 +178,9 @@ export class Pool {
     let work: Work;
     try {
       callable("task", task);
-      work = new Work(this, task, this.#read(options));
+      const extra = this.#read(options);
+      if (this.#config.retry !== undefined) return this.#retrying(this.#config.retry, task, extra);
+      work = new Work(this, task, extra);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -367,6 +373,7 @@ export class Pool {
   rebuild(error: RuntimeTrapError): () => void {
     this.#id = this.#open();
     register(this, this.#id, bindings.pool_drop);
+    bindings.pool_start_empty(this.#id, now());
     const waiters: Work[] = [];
     const running: Work[] = [];
     for (const work of this.#works) {
@@ -434,11 +441,34 @@ export class Pool {
       queue.aging,
     );
     if (id < 0) throw new RangeError("There are too many pools: 16,777,216 exist already");
+    const { rules, breaker } = this.#config;
+    if (rules.length > 0 || breaker !== undefined) {
+      const gated = bindings.pool_gate(id, layRules(rules), breaker?.machine ?? -1);
+      if (gated === 0)
+        throw new TypeError("Expected `breaker` to be a CircuitBreaker of this copy of the package");
+    }
     return id;
   }
 
   #read(options: RunOptions | undefined): Extra | undefined {
     return options === undefined ? undefined : parseRunOptions(options, this.#config, this.#keys);
+  }
+
+  /** Each attempt is admitted anew, and gives its slot back while it waits for the next. */
+  #retrying<T>(policy: RetryPolicy, task: Task<T>, given: Extra | undefined): Promise<Awaited<T>> {
+    const extra = given ?? (this.#read({}) as Extra);
+    this.#keys.release(extra);
+    const attempt = (number: number): Promise<Awaited<T>> => {
+      // The key is used by one attempt at a time, like the slot.
+      const work = new Work(this, task, { ...extra, keyId: this.#keys.intern(extra.key), attempt: number });
+      const promise = promiseOf(work);
+      this.#admit(work);
+      return promise as Promise<Awaited<T>>;
+    };
+    const heard = (ms: number) => {
+      if (ms > 0) this.coolDown(ms);
+    };
+    return policy.run(attempt, extra.signal, extra.deadline, heard);
   }
 
   #admit(work: Work): void {
@@ -560,13 +590,28 @@ export class Pool {
   }
 
   #succeed(work: Work, value: unknown): void {
+    const { breaker } = this.#config;
+    const outcome = breaker !== undefined && this.#judge(breaker, value, false) ? FAILURE : SUCCESS;
     work.resolve(value);
-    this.#finish(work, SUCCESS);
+    this.#finish(work, outcome);
   }
 
   #fail(work: Work, error: unknown): void {
+    const { breaker } = this.#config;
+    // An abort, or a refusal by a policy of our own, says nothing about the target.
+    const silent = work.aborted || isRefusal(error);
+    const failed = !silent && (breaker === undefined || this.#judge(breaker, error, true));
     work.reject(error);
-    this.#finish(work, work.aborted ? IGNORED : FAILURE);
+    this.#finish(work, failed ? FAILURE : IGNORED);
+  }
+
+  #judge(breaker: CircuitBreaker, value: unknown, failed: boolean): boolean {
+    try {
+      return breaker.judge(value, failed);
+    } catch (error) {
+      reportError(error);
+      return failed;
+    }
   }
 
   /** The function has settled, or the lease was released. */
@@ -720,6 +765,23 @@ export class Pool {
 // Codes of `#request` that are not the machine's.
 const ABORTED = 1000;
 const TRAPPED = 1001;
+
+const REFUSALS: ReadonlySet<unknown> = new Set([
+  "QUEUE_FULL",
+  "DROPPED",
+  "QUEUE_TIMEOUT",
+  "BROKEN_CIRCUIT",
+  "RATE_LIMITED",
+  "CLOSED",
+  "NEVER_POSSIBLE",
+  "DEADLOCK",
+]);
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof TidegateError
+    ? REFUSALS.has(error.code)
+    : (error as { name?: unknown } | null)?.name === "AbortError";
+}
 
 function promiseOf(work: Work): Promise<unknown> {
   return new Promise((resolve, reject) => {

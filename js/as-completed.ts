@@ -1,0 +1,51 @@
+import { TimeoutError } from "./errors.js";
+import { checked } from "./gather.js";
+import { abortSignal, integer, milliseconds, object, reject } from "./options.js";
+import { Pool } from "./pool.js";
+import { type Settled, stream } from "./pool-map.js";
+import type { Task, TaskContext } from "./work.js";
+
+/**
+ * Runs tasks, so many at once, and yields what became of each as it ends, with its index. At most `resultBuffer` results
+ * are started and unread, then nothing more starts. When the reader leaves, what runs is aborted.
+ *
+ * @default concurrency 10; resultBuffer 50; timeout none
+ * @throws TimeoutError when `timeout` milliseconds for all of it are over; after an abort `signal.reason`
+ * @example
+ * ```ts
+ * import { asCompleted } from "tidegate";
+ *
+ * for await (const done of asCompleted(mirrors.map((url) => ({ signal }) => fetch(url, { signal })))) {
+ *   if ("value" in done) { console.log("first:", done.value.url); break; }
+ * }
+ * ```
+ */
+export async function* asCompleted<T>(
+  tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>,
+  options: { concurrency?: number; timeout?: number; resultBuffer?: number; signal?: AbortSignal } = {},
+): AsyncGenerator<Settled<Awaited<T>>, void, undefined> {
+  if (object("options", options) === undefined) reject("options", "an object", options);
+  const concurrency =
+    options.concurrency === undefined ? 10 : integer("concurrency", options.concurrency, 1, 4_294_967_294);
+  const resultBuffer =
+    options.resultBuffer === undefined ? 50 : integer("resultBuffer", options.resultBuffer, 1);
+  const timeout = options.timeout === undefined ? undefined : milliseconds("timeout", options.timeout);
+  const signal = abortSignal("signal", options.signal);
+  const pool = new Pool({ name: "asCompleted", concurrency });
+  const stop = new AbortController();
+  const follow = () => stop.abort(signal?.reason);
+  if (signal?.aborted === true) throw signal.reason;
+  signal?.addEventListener("abort", follow, { once: true });
+  const timer =
+    timeout === undefined || timeout > 2 ** 31 - 1
+      ? undefined
+      : setTimeout(() => stop.abort(new TimeoutError("asCompleted", timeout)), timeout);
+  try {
+    const run = (task: Task<T>, ctx: TaskContext) => task(ctx);
+    yield* stream(pool, checked(tasks), run, { ordered: false, resultBuffer, signal: stop.signal });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", follow);
+    await pool.close({ grace: 0, queued: "reject" });
+  }
+}

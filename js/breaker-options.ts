@@ -1,0 +1,78 @@
+import { type Backoff, parseBackoff } from "./backoff.js";
+import { callable, choice, integer, milliseconds, number, object, reject } from "./options.js";
+
+/** When a breaker opens, for how long, and how it finds out whether the target works again. */
+export interface BreakerOptions {
+  /** For messages and metrics. @default "breaker" */
+  name?: string;
+  /** Failures in a row that open it. @default 5, unless another rule is given */
+  consecutive?: number;
+  /** Opens when so large a share of a window failed. */
+  ratio?: {
+    /** From 0 to 1. */
+    failures: number;
+    /** Calls or milliseconds. */
+    window: number;
+    by: "count" | "time";
+    /** Calls there must be before it is judged. */
+    minimum: number;
+  };
+  /** Opens when so large a share took longer than `over` milliseconds. */
+  slow?: { over: number; ratio: number };
+  /** Milliseconds it stays open, or delays that grow with each reopening. @default 60,000 */
+  openFor?: number | Backoff;
+  halfOpen?: {
+    /** Calls let through at a time. @default 1 */
+    probes?: number;
+    /** Successes that close it. @default 1 */
+    successes?: number;
+    /** Milliseconds over which the share let through grows back. @default 0 */
+    ramp?: number;
+  };
+  /** Whether an error, or a result, counts as a failure. @default errors do; aborts and this package's own refusals never reach it */
+  isFailure?(value: unknown): boolean;
+}
+
+/** The options, judged: the numbers in the order in which they cross, and what stays here. */
+export interface BreakerRules {
+  readonly name: string;
+  readonly numbers: readonly number[];
+  readonly isFailure: ((value: unknown) => boolean) | undefined;
+}
+
+/** Reads the options of a breaker. @throws TypeError that names what is wrong */
+export function parseBreakerOptions(options: BreakerOptions): BreakerRules {
+  if (object("options", options) === undefined) reject("options", "an object", options);
+  const { name = "breaker", consecutive, openFor = 60_000, isFailure } = options;
+  if (typeof name !== "string") reject("name", "a string", name);
+  const ratio = object("ratio", options.ratio);
+  const slow = object("slow", options.slow);
+  const { probes = 1, successes = 1, ramp = 0 } = object("halfOpen", options.halfOpen) ?? {};
+  const by = ratio === undefined ? "count" : choice("ratio.by", ratio.by, ["count", "time"]);
+  const backoff =
+    typeof openFor === "object"
+      ? parseBackoff("openFor", openFor)
+      : ([milliseconds("openFor", openFor), 0, 0, 0] as const);
+  integer("halfOpen.probes", probes, 1, 500);
+  return {
+    name,
+    numbers: [
+      consecutive === undefined ? 0 : integer("consecutive", consecutive, 1, 4_294_967_294),
+      ratio === undefined ? 0 : number("ratio.failures", ratio.failures, Number.MIN_VALUE, 1),
+      by === "count" ? 0 : 1,
+      ratio === undefined
+        ? 0
+        : by === "count"
+          ? integer("ratio.window", ratio.window, 1, 100_000)
+          : milliseconds("ratio.window", ratio.window, 1),
+      ratio === undefined ? 0 : integer("ratio.minimum", ratio.minimum, 1, 4_294_967_294),
+      slow === undefined ? -1 : milliseconds("slow.over", slow.over),
+      slow === undefined ? 0 : number("slow.ratio", slow.ratio, Number.MIN_VALUE, 1),
+      ...backoff,
+      probes,
+      integer("halfOpen.successes", successes, 1, 500),
+      milliseconds("halfOpen.ramp", ramp),
+    ],
+    isFailure: isFailure === undefined ? undefined : callable("isFailure", isFailure),
+  };
+}

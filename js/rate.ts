@@ -1,0 +1,261 @@
+import { dispose } from "./dispose.js";
+import {
+  ClosedError,
+  duration,
+  NeverPossibleError,
+  RateLimitedError,
+  type RuntimeTrapError,
+} from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/core_bg.js";
+import {
+  area,
+  detail,
+  GRANTED,
+  type Handle,
+  hold,
+  INDEX_MASK,
+  LIST,
+  now,
+  REFUSED,
+  ready,
+  register,
+  settle,
+  TICKET_SPAN,
+  trapped,
+} from "./instance.js";
+import { abortSignal, integer, milliseconds, reject } from "./options.js";
+import { layRules, parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
+import { CLOSED, limited, NEVER_POSSIBLE, QUEUE_TIMEOUT } from "./refusal.js";
+
+/** What a limiter tells those who listen. */
+export interface RateEvents {
+  /** Somebody was refused. */
+  denied: { cost: number };
+  /** The gate holds everybody back for so long. */
+  throttle: { ms: number };
+}
+
+/** Every number of a limiter. Each request ends as allowed, denied or cancelled, or is still waiting. */
+export interface RateMetrics {
+  readonly name: string;
+  readonly waiting: number;
+  readonly requests: number;
+  readonly allowed: number;
+  readonly denied: number;
+  readonly cancelled: number;
+  /** Requests that had to stand in line, however it ended. */
+  readonly waited: number;
+}
+
+interface Waiter {
+  readonly ticket: number;
+  readonly timeout: number;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly abort: () => void;
+}
+
+/**
+ * Token buckets and sliding windows, together: a request passes when all rules let it, and is debited from all or none.
+ *
+ * First come, first served: who asks for much is not overtaken by those who ask for little. Denied before *t*, allowed at
+ * *t*; a clock that stands still refills nothing and grants nothing twice.
+ *
+ * @example
+ * ```ts
+ * import { RateLimiter } from "tidegate";
+ *
+ * const limiter = new RateLimiter({ kind: "token-bucket", limit: 10, per: 1000 });
+ * if (limiter.tryAcquire()) send();
+ * await limiter.acquire(1, { timeout: 2000 });
+ * ```
+ */
+export class RateLimiter implements Handle {
+  readonly #rules: readonly RateRule[];
+  readonly #name: string;
+  readonly #events: Events<RateEvents>;
+  #waiters: (Waiter | undefined)[] = [];
+  #waiting = 0;
+  #closed = false;
+  #id: number;
+
+  /** @throws TypeError where a rule is not what it should be; the message names it. */
+  constructor(options: RateOptions | RateOptions[], { name = "rate" }: { name?: string } = {}) {
+    ready();
+    this.#rules = parseRateOptions("options", options);
+    if (this.#rules.length === 0) reject("options", "a rule, or several", options);
+    this.#name = name;
+    this.#events = new Events("rate", name);
+    this.#id = this.#open();
+    register(this, this.#id, bindings.limiter_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Takes `cost` tokens if they are there now. @throws NeverPossibleError for a cost above what there can ever be; ClosedError */
+  tryAcquire(cost = 1): boolean {
+    integer("cost", cost, 0, 4_294_967_294);
+    let answer: number;
+    try {
+      answer = bindings.limiter_request(this.#id, now(), cost, 0);
+    } catch (error) {
+      throw trapped(error);
+    }
+    const number = detail();
+    settle();
+    if (answer < TICKET_SPAN) return true;
+    const code = answer - 3 * TICKET_SPAN;
+    if (code === CLOSED || code === NEVER_POSSIBLE) throw this.#error(code, number, 0);
+    if (this.#events.heard("denied")) this.#events.emit("denied", { cost });
+    return false;
+  }
+
+  /**
+   * Takes `cost` tokens as soon as they are there, in line with all who wait. A `timeout` covers all rules together; who
+   * could not be served within it is refused at once.
+   *
+   * @throws RateLimitedError with `retryAfterMs`; NeverPossibleError; ClosedError; after an abort `signal.reason`
+   */
+  acquire(cost = 1, options: { timeout?: number; signal?: AbortSignal } = {}): Promise<void> {
+    return new Promise((resolve, reject) => {
+      integer("cost", cost, 0, 4_294_967_294);
+      const signal = abortSignal("signal", options.signal);
+      const timeout =
+        options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
+      if (signal?.aborted === true) throw signal.reason;
+      let answer: number;
+      try {
+        answer = bindings.limiter_request(this.#id, now(), cost, timeout);
+      } catch (error) {
+        throw trapped(error);
+      }
+      if (answer >= 3 * TICKET_SPAN) {
+        const error = this.#error(answer - 3 * TICKET_SPAN, detail(), timeout);
+        settle();
+        if (this.#events.heard("denied")) this.#events.emit("denied", { cost });
+        throw error;
+      }
+      if (answer < TICKET_SPAN) {
+        settle();
+        resolve();
+        return;
+      }
+      const ticket = answer - TICKET_SPAN;
+      const abort = () => {
+        this.#leave(ticket)?.reject(signal?.reason);
+        this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
+      };
+      this.#waiters[ticket & INDEX_MASK] = { ticket, timeout, resolve, reject, signal, abort };
+      if (this.#waiting++ === 0) hold(this.#id, this);
+      signal?.addEventListener("abort", abort);
+      settle();
+    });
+  }
+
+  /** Lets nobody pass for so many milliseconds: the answer to a `Retry-After`. */
+  coolDown(ms: number): void {
+    milliseconds("ms", ms);
+    const at = now();
+    this.#call(() => bindings.limiter_cool_down(this.#id, at, at + ms));
+    this.#events.emit("throttle", { ms });
+  }
+
+  /** Refuses everybody from here on, those who wait included. */
+  close(): void {
+    this.#closed = true;
+    this.#call(() => bindings.limiter_close(this.#id));
+  }
+
+  /** Every number of this limiter. */
+  metrics(): RateMetrics {
+    this.#call(() => bindings.limiter_stats(this.#id));
+    const at = (index: number) => area()[LIST + index] as number;
+    return {
+      name: this.#name,
+      waiting: at(0),
+      requests: at(1),
+      allowed: at(2),
+      denied: at(3),
+      cancelled: at(4),
+      waited: at(5),
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof RateEvents>(event: K, fn: (detail: RateEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  [dispose](): void {
+    this.close();
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number, number: number): void {
+    const waiter = this.#leave(ticket);
+    if (waiter === undefined) return;
+    if (why === GRANTED) waiter.resolve();
+    else waiter.reject(this.#error(why - REFUSED, number, waiter.timeout));
+  }
+
+  /** @internal Starts again after a trap, with every token counted as taken. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const waiters = this.#waiters.filter((waiter) => waiter !== undefined);
+    this.#waiters = [];
+    this.#waiting = 0;
+    this.#id = this.#open();
+    register(this, this.#id, bindings.limiter_drop);
+    bindings.limiter_start_empty(this.#id, now());
+    if (this.#closed) bindings.limiter_close(this.#id);
+    return () => {
+      for (const waiter of waiters) {
+        waiter.signal?.removeEventListener("abort", waiter.abort);
+        waiter.reject(error);
+      }
+    };
+  }
+
+  #open(): number {
+    const id = bindings.limiter_open(layRules(this.#rules));
+    if (id < 0) throw new RangeError("The limiter could not be made: its rules are out of range");
+    return id;
+  }
+
+  #leave(ticket: number): Waiter | undefined {
+    const waiter = this.#waiters[ticket & INDEX_MASK];
+    if (waiter === undefined || waiter.ticket !== ticket) return undefined;
+    this.#waiters[ticket & INDEX_MASK] = undefined;
+    waiter.signal?.removeEventListener("abort", waiter.abort);
+    this.#waiting -= 1;
+    if (this.#waiting === 0) hold(this.#id, undefined);
+    return waiter;
+  }
+
+  #error(code: number, number: number, timeout: number): Error {
+    const who = `Rate "${this.#name}"`;
+    if (code === NEVER_POSSIBLE)
+      return new NeverPossibleError(
+        `${who} can never let that pass: it costs more than the limit of ${number}`,
+        number,
+      );
+    if (code === CLOSED) return new ClosedError(`${who} is closed`);
+    if (code === QUEUE_TIMEOUT) return new RateLimitedError(`${who} had no room within ${duration(timeout)}`);
+    return limited(`${who} refused the call`, number);
+  }
+
+  #call<T>(call: () => T): T | undefined {
+    let answer: T | undefined;
+    try {
+      answer = call();
+    } catch (error) {
+      if (trapped(error) === error) throw error;
+    }
+    settle();
+    return answer;
+  }
+}
