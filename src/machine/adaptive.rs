@@ -85,6 +85,11 @@ impl AdaptiveConfig {
         })
     }
 
+    /// The highest the limit can get.
+    pub const fn max(&self) -> u32 {
+        self.max
+    }
+
     /// Where the limit starts.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! breaker's change reach every pool that hangs on it; and keeps one ring of wakes and one next deadline, so that a
 //! host drains one place and keeps one timer. A file per kind of machine under `world/` says what its calls are.
 
+use super::adaptive::Scaled;
 use super::breaker::Transition;
 use super::limiter::Limiter;
 use super::line::Line;
@@ -14,6 +15,7 @@ use super::time::Instant;
 use super::wakes::{MachineId, Wake, Wakes};
 use std::collections::{BTreeMap, VecDeque};
 
+mod adaptive;
 mod alone;
 mod breaker;
 mod gate;
@@ -69,6 +71,7 @@ pub struct World {
     alone: alone::Alone,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
+    scales: VecDeque<(MachineId, Scaled)>,
     /// What was decided and not yet carried out.
     pub wakes: Wakes,
     timers: Timers,
@@ -85,6 +88,7 @@ impl World {
             budgets: Table::new(Kind::RetryBudget),
             alone: alone::Alone::new(),
             changes: VecDeque::new(),
+            scales: VecDeque::new(),
             wakes: Wakes::new(),
             timers: Timers::default(),
             random: Random::new(seed),

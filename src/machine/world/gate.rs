@@ -1,5 +1,6 @@
 //! What stands before a pool's slots: its own rates and a breaker that others may share.
 
+use super::adaptive::Watched;
 use crate::machine::breaker::{Breaker, Transition};
 use crate::machine::gate::{Gate, Outcome, Pass, Verdict};
 use crate::machine::random::Random;
@@ -15,6 +16,8 @@ pub(super) struct PoolGate<'a> {
     pub(super) random: &'a mut Random,
     /// What the call did to the breaker, last change last; carried on once the call has ended.
     pub(super) transitions: Transitions,
+    /// What an adaptive pool learns of the call.
+    pub(super) watched: Option<Watched>,
 }
 
 /// At most two changes come of one call: what time brought, and what an outcome did.
@@ -75,6 +78,9 @@ impl Gate for PoolGate<'_> {
     }
 
     fn settle(&mut self, now: Instant, pass: Pass, cost: u32, outcome: Outcome, took: u64) {
+        if let Some(watched) = &mut self.watched {
+            watched.ended(outcome, took);
+        }
         if outcome == Outcome::NeverStarted
             && let Some(rate) = self.rate.as_mut()
         {

@@ -1,7 +1,9 @@
 //! Pools in a world: one admission over slots, queue, rates and breaker.
 
+use super::adaptive::Watched;
 use super::gate::PoolGate;
 use super::{NoSuchMachine, World};
+use crate::machine::adaptive::Adaptive;
 use crate::machine::gate::Outcome;
 use crate::machine::permits::{Admission, Ask, Permits};
 use crate::machine::queue::QueueConfig;
@@ -21,9 +23,10 @@ pub struct PoolConfig {
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    permits: Permits,
+    pub(super) permits: Permits,
     rate: Option<Rate>,
     pub(super) breaker: Option<MachineId>,
+    pub(super) adaptive: Option<Adaptive>,
 }
 
 impl World {
@@ -33,6 +36,7 @@ impl World {
             permits: Permits::new(config.concurrency, config.queue),
             rate: None,
             breaker: None,
+            adaptive: None,
         })
     }
 
@@ -206,12 +210,24 @@ impl World {
                 .map(|shared| &mut shared.breaker),
             random: &mut self.random,
             transitions: [None; 2],
+            watched: pool.adaptive.as_ref().map(|_| Watched::before(&pool.permits)),
         };
         let result = call(&mut pool.permits, &mut gate, self.wakes.of(id));
+        let sample = gate
+            .watched
+            .take()
+            .and_then(|watched| watched.sample(&pool.permits));
+        let scaled = sample.and_then(|sample| pool.adaptive.as_mut()?.sample(now, sample));
+        if let Some(scaled) = scaled {
+            pool.permits.resize(now, scaled.to, &mut gate, self.wakes.of(id));
+        }
         let transitions = gate.transitions;
         self.timers.arm(id, pool.permits.next_deadline());
         if let Some(breaker) = breaker {
             self.breaker_changed(now, breaker, transitions);
+        }
+        if let Some(scaled) = scaled {
+            self.note_scale(id, scaled);
         }
         Some(result)
     }
