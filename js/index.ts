@@ -1,4 +1,6 @@
 /** The public surface of `tidegate`. */
+
+export type { AlertRule } from "./alerts.js";
 export { asCompleted } from "./as-completed.js";
 export type { Backoff } from "./backoff.js";
 export {
@@ -13,6 +15,7 @@ export * from "./errors.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
 export { type LogEvent, setLogger } from "./log.js";
+export { type Alert, type CounterMetric, Metrics, type MetricsSnapshot } from "./metrics.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
 export type { Settled } from "./pool-map.js";
 export type { PoolMetrics, Summary } from "./pool-metrics.js";

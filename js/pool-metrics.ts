@@ -23,6 +23,8 @@ export interface PoolMetrics {
   readonly abandoned: number;
   readonly concurrency: number;
   readonly slotsInUse: number;
+  /** Tasks the queue takes; infinite when it is unbounded. */
+  readonly queueCapacity: number;
   /** The most tasks that ever ran at once. */
   readonly peakActive: number;
   /** How long the oldest running task has been at it. */
@@ -76,13 +78,13 @@ const NUMBERS = [
 const SUMMARY = ["count", "sum", "min", "max", "p50", "p90", "p95", "p99", "p999"] as const;
 
 /** Reads every number of a pool from the reply area. */
-export function readPoolMetrics(name: string, id: number): PoolMetrics {
+export function readPoolMetrics(name: string, id: number, queueCapacity: number): PoolMetrics {
   bindings.pool_stats(id, now());
   const cells = area();
   const numbers = Object.fromEntries(NUMBERS.map((key, at) => [key, cells[LIST + at]]));
   const wait = readSummary(cells, LIST + NUMBERS.length);
   const run = readSummary(cells, LIST + NUMBERS.length + SUMMARY.length);
-  return { name, ...numbers, wait, run } as unknown as PoolMetrics;
+  return { name, queueCapacity, ...numbers, wait, run } as unknown as PoolMetrics;
 }
 
 /** Reads a distribution from the reply area. */

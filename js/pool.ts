@@ -327,7 +327,7 @@ export class Pool {
 
   /** Every number of this pool. */
   metrics(): PoolMetrics {
-    return readPoolMetrics(this.#config.name, this.#id);
+    return readPoolMetrics(this.#config.name, this.#id, this.#config.queue.capacity);
   }
 
   /** Calls `fn` with each event; the disposer takes it away again. */

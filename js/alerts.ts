@@ -1,0 +1,23 @@
+import type { Alert, MetricsSnapshot } from "./metrics.js";
+
+/** Something to be told of. */
+export interface AlertRule {
+  readonly name: string;
+  /** Whether it holds. */
+  when(snapshot: MetricsSnapshot): boolean;
+  /** Milliseconds that it has to hold. @default 0 */
+  readonly for?: number;
+  notify(alert: Alert): void;
+}
+
+/** What comes built in: the sizes at which pools of the kind this package is for have been seen to be in trouble. */
+export const builtInAlerts: readonly Omit<AlertRule, "notify">[] = [
+  { name: "pool-busy", when: ({ pools }) => pools.some(({ active }) => active > 100) },
+  { name: "pool-very-busy", when: ({ pools }) => pools.some(({ active }) => active > 200) },
+  {
+    name: "queue-nearly-full",
+    when: ({ pools }) =>
+      pools.some(({ queued, queueCapacity }) => queueCapacity > 0 && queued > 0.8 * queueCapacity),
+  },
+  { name: "tasks-abandoned", when: ({ pools }) => pools.some(({ abandoned }) => abandoned > 0) },
+];

@@ -1,0 +1,189 @@
+import { type AlertRule, builtInAlerts } from "./alerts.js";
+import { CircuitBreaker } from "./breaker.js";
+import { dispose } from "./dispose.js";
+import type { Disposer } from "./events.js";
+import { type Handle, handles } from "./instance.js";
+import { reportError } from "./log.js";
+import { renderOpenMetrics } from "./openmetrics.js";
+import { callable, milliseconds, object, reject } from "./options.js";
+import { Pool } from "./pool.js";
+import { RateLimiter } from "./rate.js";
+
+/** Everything that is counted, at one moment. Times are milliseconds. */
+export interface MetricsSnapshot {
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly pools: readonly ReturnType<Pool["metrics"]>[];
+  readonly breakers: readonly ReturnType<CircuitBreaker["metrics"]>[];
+  readonly rates: readonly ReturnType<RateLimiter["metrics"]>[];
+  /** The user's own counters. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/** What is told when an alert goes on or off. */
+export interface Alert {
+  readonly name: string;
+  readonly firing: boolean;
+  /** Epoch milliseconds since when it holds, or held. */
+  readonly since: number;
+}
+
+/** A counter of the user's own, in the same registry. */
+export interface CounterMetric {
+  readonly name: string;
+  readonly value: number;
+  increment(by?: number): number;
+}
+
+interface Watched extends AlertRule {
+  since: number | undefined;
+  firing: boolean;
+}
+
+/**
+ * One registry of all handles of this copy of the package, or of those it is given: as JSON, as OpenMetrics text, live to
+ * subscribers, and watched by alerts.
+ *
+ * @example
+ * ```ts
+ * import { Metrics } from "tidegate";
+ *
+ * const metrics = new Metrics();
+ * metrics.alert({ name: "busy", when: ({ pools }) => pools.some(({ queued }) => queued > 100), for: 5000, notify: console.warn });
+ * console.log(metrics.toOpenMetrics());
+ * ```
+ */
+export class Metrics {
+  readonly #sources: readonly Handle[] | undefined;
+  readonly #counters = new Map<string, number>();
+  readonly #alerts = new Set<Watched>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** @param sources the handles to look at; without them all that are alive */
+  constructor(sources?: readonly (Pool | CircuitBreaker | RateLimiter)[]) {
+    if (sources !== undefined && !Array.isArray(sources)) reject("sources", "an array of handles", sources);
+    this.#sources = sources;
+  }
+
+  /** Every number, now. */
+  toJSON(): MetricsSnapshot {
+    const pools: ReturnType<Pool["metrics"]>[] = [];
+    const breakers: ReturnType<CircuitBreaker["metrics"]>[] = [];
+    const rates: ReturnType<RateLimiter["metrics"]>[] = [];
+    for (const handle of [...(this.#sources ?? handles())]) {
+      if (handle instanceof Pool) pools.push(handle.metrics());
+      else if (handle instanceof CircuitBreaker) breakers.push(handle.metrics());
+      else if (handle instanceof RateLimiter) rates.push(handle.metrics());
+    }
+    return { at: Date.now(), pools, breakers, rates, counters: Object.fromEntries(this.#counters) };
+  }
+
+  /** The same as OpenMetrics text, version 1.0.0, in base units, ending with `# EOF`. */
+  toOpenMetrics(): string {
+    return renderOpenMetrics(this.toJSON());
+  }
+
+  /** Calls `fn` with a snapshot every so many milliseconds, until the disposer is called. */
+  subscribe(fn: (snapshot: MetricsSnapshot) => void, { every }: { every: number }): Disposer {
+    callable("fn", fn);
+    const timer = setInterval(
+      () => {
+        try {
+          fn(this.toJSON());
+        } catch (error) {
+          reportError(error);
+        }
+      },
+      milliseconds("every", every, 1),
+    );
+    return disposer(() => clearInterval(timer));
+  }
+
+  /** Calls `notify` when `when` has held for `for` milliseconds, and again when it no longer holds. Looked at every second. */
+  alert(rule: AlertRule): Disposer {
+    if (object("rule", rule) === undefined) reject("rule", "an object", rule);
+    if (typeof rule.name !== "string") reject("rule.name", "a string", rule.name);
+    callable("rule.when", rule.when);
+    callable("rule.notify", rule.notify);
+    if (rule.for !== undefined) milliseconds("rule.for", rule.for);
+    const watched: Watched = { ...rule, since: undefined, firing: false };
+    this.#alerts.add(watched);
+    this.#timer ??= setInterval(() => this.check(), 1000);
+    // Where a process can end by itself, watching does not keep it from doing so.
+    (this.#timer as { unref?: () => void }).unref?.();
+    return disposer(() => {
+      this.#alerts.delete(watched);
+      if (this.#alerts.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    });
+  }
+
+  /** The alerts that come built in: busy pools, full queues, abandoned tasks. */
+  builtInAlerts(notify: (alert: Alert) => void): Disposer {
+    const all = builtInAlerts.map((rule) => this.alert({ ...rule, notify }));
+    return disposer(() => {
+      for (const one of all) one();
+    });
+  }
+
+  /** Looks at every alert now. */
+  check(): void {
+    const snapshot = this.toJSON();
+    for (const watched of this.#alerts) {
+      try {
+        judge(watched, snapshot);
+      } catch (error) {
+        reportError(error);
+      }
+    }
+  }
+
+  /** A counter of the user's own; the same name is the same counter. */
+  counter(name: string): CounterMetric {
+    if (typeof name !== "string" || !/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name))
+      reject("name", "letters, digits and `_`", name);
+    const counters = this.#counters;
+    if (!counters.has(name)) counters.set(name, 0);
+    return {
+      name,
+      get value() {
+        return counters.get(name) ?? 0;
+      },
+      increment(by = 1) {
+        if (typeof by !== "number" || !(by >= 0)) reject("by", "a number ≥ 0", by);
+        const value = (counters.get(name) ?? 0) + by;
+        counters.set(name, value);
+        return value;
+      },
+    };
+  }
+
+  /** Ends every subscription to alerts. */
+  [dispose](): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#alerts.clear();
+  }
+}
+
+function judge(watched: Watched, snapshot: MetricsSnapshot): void {
+  const holds = watched.when(snapshot);
+  if (!holds) {
+    const { since, firing } = watched;
+    watched.since = undefined;
+    watched.firing = false;
+    if (firing) watched.notify({ name: watched.name, firing: false, since: since ?? snapshot.at });
+    return;
+  }
+  watched.since ??= snapshot.at;
+  if (watched.firing || snapshot.at - watched.since < (watched.for ?? 0)) return;
+  watched.firing = true;
+  watched.notify({ name: watched.name, firing: true, since: watched.since });
+}
+
+function disposer(end: () => void): Disposer {
+  const call = (() => end()) as Disposer;
+  Object.defineProperty(call, dispose, { value: call });
+  return call;
+}
