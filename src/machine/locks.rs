@@ -559,7 +559,7 @@ impl LockSet {
                     *passed += 1;
                 }
             }
-            self.welcome_fellows(lock, owner, step);
+            self.stir_fellows(lock, owner, step);
             if let Owner::Named(_) = owner {
                 step.graph.hold(owner, resource, 1);
             }
@@ -569,8 +569,9 @@ impl LockSet {
         }
     }
 
-    /// Other requests of an owner that has just got a lock need not wait for it any longer.
-    fn welcome_fellows(&mut self, lock: u32, owner: Owner, step: &mut Step<'_>) {
+    /// Lets other requests of an owner look again after it got a lock or gave it back: while it has it they need not
+    /// wait for it.
+    fn stir_fellows(&mut self, lock: u32, owner: Owner, step: &mut Step<'_>) {
         let Owner::Named(name) = owner else { return };
         if self.owners.get(&name).is_none_or(|own| own.waiting == 0) {
             return;
@@ -713,6 +714,8 @@ impl LockSet {
                     *holder = None;
                     self.freed.push_back(*lock);
                     step.graph.let_go(lease.owner, resource, 1);
+                    // What its own requests did not need to wait for, they may have to from here on.
+                    self.stir_fellows(*lock, lease.owner, step);
                 }
             }
         }
