@@ -12,7 +12,8 @@ const SETTINGS_HINT = "Workers: plugins at once on one target. Timeout: of one r
 
 /** What the form asks for. */
 export interface Order {
-  targets: string[];
+  /** The whole text: the engine reads it line by line, and knows which line was wrong. */
+  targets: [string];
   options: ScanOptions & { plugins: PluginName[]; mode: Mode; maxWorkers: number; requestTimeout: number };
 }
 
@@ -58,14 +59,14 @@ export class Form {
   /** @returns `undefined` after saying what is wrong, the first wrong field in focus. */
   read(): Order | undefined {
     this.clearNotes();
-    const targets = this.#targets.value.split("\n");
+    const text = this.#targets.value;
     const maxWorkers = this.#workers.valueAsNumber;
     const seconds = this.#timeout.valueAsNumber;
     const mode: Mode = this.#mode();
     const plugins = PLUGIN_NAMES.filter(
       (name) => this.#boxes.get(name)?.checked === true && allowed(name, mode),
     );
-    if (lines(targets).length === 0)
+    if (lines(text) === 0)
       return this.#refuse(
         this.#targets,
         this.#note,
@@ -91,7 +92,10 @@ export class Form {
         `The timeout must be from 0.1 to 300 seconds, not ${shown(this.#timeout)}.`,
       );
     }
-    return { targets, options: { plugins, mode, maxWorkers, requestTimeout: Math.round(seconds * 1000) } };
+    return {
+      targets: [text],
+      options: { plugins, mode, maxWorkers, requestTimeout: Math.round(seconds * 1000) },
+    };
   }
 
   /** Names every line that is no target; the others are being scanned. */
@@ -171,7 +175,7 @@ export class Form {
   }
 
   #countLines(): void {
-    say(this.#count, plural(lines(this.#targets.value.split("\n")).length, "line"));
+    say(this.#count, plural(lines(this.#targets.value), "line"));
   }
 }
 
@@ -179,8 +183,8 @@ function allowed(name: PluginName, mode: Mode): boolean {
   return mode === "active" || PLUGINS[name].mode === "passive";
 }
 
-function lines(all: readonly string[]): string[] {
-  return all.filter((line) => line.trim() !== "" && !line.trimStart().startsWith("#"));
+function lines(text: string): number {
+  return text.split("\n").filter((line) => line.trim() !== "" && !line.trimStart().startsWith("#")).length;
 }
 
 /** What was typed; a number field that holds no number gives nothing back. */

@@ -50,11 +50,9 @@ export class Session {
     const controller = new AbortController();
     this.#enter({ phase: "loading" });
     try {
-      const { Scanner, plugins } = await engine();
-      const known = new Set(plugins().map(({ name }) => name));
+      const { Scanner } = await engine();
       const scanner = new Scanner({
         ...options,
-        plugins: options.plugins.filter((name) => known.has(name)),
         ...(fetch !== undefined && { fetch }),
       });
       for await (const event of scanner.scan(targets, { signal: controller.signal })) {
