@@ -304,6 +304,7 @@ mod tests {
         assert_eq!(rate.check(at(0), 5), Verdict::Never { limit: 4 });
         assert_eq!(rate.ready_at(at(0), 5), None);
         assert_eq!(rate.ready_at(at(0), 4), Some(at(0)));
+        assert_eq!(rate.available(at(0)), 4);
     }
 
     #[test]

@@ -115,7 +115,6 @@ impl SlidingWindow {
 
     /// Takes `cost`, for which there is room.
     pub fn take(&mut self, now: u64, cost: u32) {
-        self.expire(now);
         self.taken = self.taken.saturating_add(cost);
         match self.log.back_mut() {
             Some(newest) if now <= newest.began.saturating_add(self.grain) => {
@@ -242,6 +241,43 @@ mod tests {
         window.refund(1, 1, 1);
         window.take(1, 1);
         assert_eq!(window.available(1000), 2);
+    }
+
+    #[test]
+    fn takes_at_one_moment_share_an_entry() {
+        let mut window = window(5, 1000);
+        (0..5).for_each(|_| window.take(7, 1));
+        assert_eq!(window.log.len(), 1);
+    }
+
+    #[test]
+    fn a_refund_of_what_has_left_the_window_gives_nothing_back() {
+        let mut window = window(2, 1000);
+        window.take(0, 1);
+        window.take(500, 1);
+        window.refund(1000, 0, 1);
+        assert_eq!(window.available(1000), 1);
+    }
+
+    #[test]
+    fn a_refund_of_more_than_its_entry_holds_takes_the_rest_from_the_oldest() {
+        let mut window = window(4, 1000);
+        window.take(0, 2);
+        window.take(500, 1);
+        window.take(600, 1);
+        window.refund(700, 500, 2);
+        assert_eq!(window.available(700), 2);
+        assert_eq!(window.available(1000), 3, "one of the oldest was left");
+        window.refund(1001, 1001, 100);
+        assert_eq!(window.available(1001), 4);
+    }
+
+    #[test]
+    fn emptied_it_is_empty_for_a_whole_period() {
+        let mut window = window(5, 1000);
+        window.take(0, 3);
+        window.empty(10);
+        assert_eq!((window.available(1009), window.available(1010)), (0, 5));
     }
 
     #[test]
