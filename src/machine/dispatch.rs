@@ -439,6 +439,11 @@ impl Dispatch {
         self.orders.pop_front()
     }
 
+    /// Whether [`pop_order`](Self::pop_order) has one.
+    pub fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
     /// How many workers there are, those that start and those that finish included.
     pub fn workers(&self) -> usize {
         self.workers.len()

@@ -396,6 +396,29 @@ impl LockSet {
         !self.locks.contains_key(&lock)
     }
 
+    /// Takes all that this set has in the graph out of it: the set goes, and nothing in it can be waited for any more.
+    pub fn leave_graph(&self, graph: &mut WaitFor) {
+        for (_, lease) in self.leases.iter() {
+            if let Stage::Ordered { edge: Some(edge), .. } | Stage::Unit { edge: Some(edge), .. } =
+                &lease.stage
+            {
+                graph.wait_over(*edge);
+            }
+            if let Owner::Request(_) = lease.owner {
+                graph.ended(lease.owner);
+            }
+        }
+        for (lock, entry) in &self.locks {
+            if let Some(Holder {
+                owner: owner @ Owner::Named(_),
+                ..
+            }) = entry.holder
+            {
+                graph.let_go(owner, self.resource(*lock), 1);
+            }
+        }
+    }
+
     fn in_order(&self, locks: &[u32]) -> Vec<u32> {
         let mut sorted: Vec<u32> = Vec::with_capacity(locks.len());
         for lock in locks {

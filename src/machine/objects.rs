@@ -373,6 +373,11 @@ impl Objects {
         self.doomed.pop_front()
     }
 
+    /// Whether [`pop_doomed`](Self::pop_doomed) has one.
+    pub fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+
     /// How many objects of all keys there are, those being made included.
     pub fn len(&self) -> usize {
         self.things.len()

@@ -421,6 +421,14 @@ impl Permits {
         self.active == 0 && self.queue.is_empty()
     }
 
+    /// How many slots a ticket holds; none while it waits, when it is abandoned, or when it is stale.
+    pub fn slots_of(&self, ticket: Ticket) -> u32 {
+        match self.entries.get(ticket) {
+            Some(Entry::Running(run)) => run.weight,
+            _ => 0,
+        }
+    }
+
     /// When a task arrived, and when it started.
     pub fn times(&self, ticket: Ticket) -> Option<(Instant, Option<Instant>)> {
         match self.entries.get(ticket)? {

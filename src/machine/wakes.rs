@@ -91,6 +91,8 @@ pub enum Refusal {
 pub struct Wakes {
     ring: VecDeque<Wake>,
     machine: MachineId,
+    // How many of the last ones the world has not looked at itself.
+    fresh: usize,
 }
 
 impl Default for Wakes {
@@ -98,6 +100,7 @@ impl Default for Wakes {
         Self {
             ring: VecDeque::new(),
             machine: MachineId(0),
+            fresh: 0,
         }
     }
 }
@@ -116,6 +119,7 @@ impl Wakes {
 
     /// Appends a decision.
     pub fn push(&mut self, ticket: Ticket, why: Why) {
+        self.fresh += 1;
         self.ring.push_back(Wake {
             machine: self.machine,
             ticket,
@@ -125,7 +129,21 @@ impl Wakes {
 
     /// Takes the oldest decision.
     pub fn pop(&mut self) -> Option<Wake> {
-        self.ring.pop_front()
+        let wake = self.ring.pop_front();
+        self.fresh = self.fresh.min(self.ring.len());
+        wake
+    }
+
+    /// Those appended since the last look, without taking them: what one machine decided can concern another.
+    pub(crate) fn fresh(&mut self) -> impl Iterator<Item = Wake> + '_ {
+        let seen = self.ring.len() - self.fresh;
+        self.fresh = 0;
+        self.ring.range(seen..).copied()
+    }
+
+    /// Whether [`fresh`](Self::fresh) has anything to show.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh > 0
     }
 
     /// How many decisions wait to be carried out.

@@ -17,12 +17,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod adaptive;
 mod alone;
+mod between;
 mod breaker;
+mod family;
 mod gate;
 mod limiter;
 mod pool;
 mod retry;
 
+pub use family::{Child, Parent};
 pub use pool::PoolConfig;
 
 /// A number that names no machine of the kind that was asked for: closed before, or of another world.
@@ -59,6 +62,18 @@ pub enum Kind {
     Batches = 19,
     /// One pass of plugins over a target.
     Run = 20,
+    /// Named locks.
+    Locks = 32,
+    /// Values from senders to receivers.
+    Channel = 33,
+    /// A flag that is waited for.
+    Event = 34,
+    /// Parties that wait for each other.
+    Barrier = 35,
+    /// Objects or connections that are used again.
+    Objects = 36,
+    /// Tasks and the workers that do them.
+    Dispatch = 37,
 }
 
 /// All machines of one instance.
@@ -69,6 +84,8 @@ pub struct World {
     limiters: Table<Limiter>,
     budgets: Table<RetryBudget>,
     alone: alone::Alone,
+    between: between::Between,
+    families: family::Families,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
     scales: VecDeque<(MachineId, Scaled)>,
@@ -87,6 +104,8 @@ impl World {
             limiters: Table::new(Kind::Limiter),
             budgets: Table::new(Kind::RetryBudget),
             alone: alone::Alone::new(),
+            between: between::Between::new(),
+            families: family::Families::default(),
             changes: VecDeque::new(),
             scales: VecDeque::new(),
             wakes: Wakes::new(),
@@ -102,6 +121,7 @@ impl World {
 
     /// The oldest decision that the host has not carried out.
     pub fn wake(&mut self) -> Option<Wake> {
+        self.look_at_fresh();
         self.wakes.pop()
     }
 
@@ -124,6 +144,14 @@ impl World {
                 Some(Kind::Cache) => self.cache_on_deadline(now, id),
                 Some(Kind::State) => self.state_on_deadline(now, id),
                 Some(Kind::Batches) => self.batches_on_deadline(now, id),
+                Some(
+                    kind @ (Kind::Locks
+                    | Kind::Channel
+                    | Kind::Event
+                    | Kind::Barrier
+                    | Kind::Objects
+                    | Kind::Dispatch),
+                ) => self.between_on_deadline(now, kind, id),
                 // Time comes to a breaker with the calls, and does not matter to the others.
                 Some(Kind::Breaker | Kind::RetryBudget | Kind::Graph | Kind::Run) | None => {}
             }
@@ -153,6 +181,12 @@ fn kind_of(id: MachineId) -> Option<Kind> {
         18 => Some(Kind::Graph),
         19 => Some(Kind::Batches),
         20 => Some(Kind::Run),
+        32 => Some(Kind::Locks),
+        33 => Some(Kind::Channel),
+        34 => Some(Kind::Event),
+        35 => Some(Kind::Barrier),
+        36 => Some(Kind::Objects),
+        37 => Some(Kind::Dispatch),
         _ => None,
     }
 }

@@ -83,6 +83,8 @@ impl LockOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_order_against_a_chain_seen_before_is_reported_once() {

@@ -1,6 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const A: u32 = 1;
 const B: u32 = 2;

@@ -22,7 +22,7 @@ pub(super) struct Alone {
     graphs: Table<Graph>,
     batches: Table<Batches>,
     runs: Table<Run>,
-    errands: VecDeque<MachineId>,
+    pub(super) errands: VecDeque<MachineId>,
 }
 
 impl Alone {

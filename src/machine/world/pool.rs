@@ -72,6 +72,7 @@ impl World {
         if let Some(pool) = self.pools.remove(id) {
             self.unhang(id, pool.breaker);
         }
+        self.families_of_gone(id);
         self.timers.arm(id, None);
     }
 
@@ -96,6 +97,7 @@ impl World {
         ticket: Ticket,
         outcome: Outcome,
     ) -> Result<(), StaleTicket> {
+        self.task_ends(id, ticket);
         self.at_pool(now, id, |permits, gate, wakes| {
             permits.release(now, ticket, outcome, gate, wakes)
         })
@@ -104,6 +106,7 @@ impl World {
 
     /// Leaves the queue or the slots: see [`Permits::cancel`].
     pub fn pool_cancel(&mut self, now: Instant, id: MachineId, ticket: Ticket) -> Result<(), StaleTicket> {
+        self.task_leaves(id, ticket);
         self.at_pool(now, id, |permits, gate, wakes| {
             permits.cancel(now, ticket, gate, wakes)
         })
@@ -127,6 +130,7 @@ impl World {
         self.at_pool(now, id, |permits, gate, wakes| {
             permits.resize(now, concurrency, gate, wakes)
         });
+        self.pool_was_resized(now, id);
     }
 
     /// Grants nothing until [`pool_resume`](Self::pool_resume).
@@ -229,6 +233,7 @@ impl World {
         if let Some(scaled) = scaled {
             self.note_scale(id, scaled);
         }
+        self.break_deadlocks(now);
         Some(result)
     }
 }

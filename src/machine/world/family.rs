@@ -1,0 +1,455 @@
+//! Tasks that name their parents, and the wait-for graph they share with the locks of the same world.
+//!
+//! A pool knows nothing of who waits for whom. A task that names a parent is looked after here: it stands in the
+//! [`WaitFor`] graph while it waits and while it holds slots, and so does its parent from then on, so that a task that
+//! awaits its own full pool is told the moment it would hang. Tasks that name nobody cost one comparison.
+
+use super::{Kind, World, kind_of};
+use crate::machine::permits::{Admission, Ask};
+use crate::machine::ticket::Ticket;
+use crate::machine::time::Instant;
+use crate::machine::wait_for::{Link, Need, Owner, Resource, WaitFor, Waiter};
+use crate::machine::wakes::{MachineId, Refusal, Why};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A task as a child: its own number, and whom it keeps from ending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Child {
+    /// The number by which the graph shall know it: the one its own children name.
+    pub task: u64,
+    /// Who waits for it.
+    pub parent: Parent,
+}
+
+/// A task that waits for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parent {
+    /// Its number.
+    pub task: u64,
+    /// Where it holds its slots, if it runs in a pool.
+    pub place: Option<Waiter>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Families {
+    pub(super) graph: WaitFor,
+    // Those tasks of pools that the graph knows.
+    known: BTreeMap<Waiter, Known>,
+    chains: VecDeque<(Option<Waiter>, Vec<Link>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    owner: Owner,
+    edge: Option<Ticket>,
+}
+
+/// How many chains are kept for hosts that do not fetch them.
+const CHAINS: usize = 64;
+
+impl World {
+    /// Asks for a start on behalf of a parent: see [`Permits::request`](crate::machine::permits::Permits::request).
+    /// Refused with `Deadlock` if the parent, or anybody who waits for it, would then wait for ever.
+    pub fn pool_request_for(&mut self, now: Instant, id: MachineId, ask: Ask, child: Child) -> Admission {
+        let owner = Owner::Named(child.task);
+        self.declare_parent(child.parent);
+        let admission = self.pool_request(now, id, ask);
+        let (Admission::Granted(ticket) | Admission::Queued(ticket) | Admission::Outside(ticket)) = admission
+        else {
+            return admission;
+        };
+        let Some(permits) = self.pool(id) else {
+            return admission;
+        };
+        let (slots, capacity, is_gone) = (
+            permits.slots_of(ticket),
+            permits.capacity(),
+            permits.times(ticket).is_none(),
+        );
+        if is_gone {
+            return admission;
+        }
+        let place = Waiter { machine: id, ticket };
+        let families = &mut self.families;
+        families.graph.child(owner, Owner::Named(child.parent.task));
+        let mut edge = None;
+        if slots > 0 {
+            families.graph.hold(owner, pool_of(id), slots);
+        } else {
+            let need = Need::Slots {
+                resource: pool_of(id),
+                slots: ask.weight.max(1),
+                capacity,
+            };
+            match families.graph.wait(owner, place, &[need]) {
+                Ok(ticket) => edge = Some(ticket),
+                Err(deadlock) => {
+                    families.graph.ended(owner);
+                    families.keep(None, deadlock.chain);
+                    // It was accepted a moment ago, so it can leave.
+                    let _left = self.pool_cancel(now, id, ticket);
+                    return Admission::Refused(Refusal::Deadlock);
+                }
+            }
+        }
+        self.families.known.insert(place, Known { owner, edge });
+        self.break_deadlocks(now);
+        admission
+    }
+
+    /// The cycle for which a task was turned away: by the wake's machine and ticket, or `None` for the last one that was
+    /// refused at once.
+    pub fn take_chain(&mut self, of: Option<Waiter>) -> Option<Vec<Link>> {
+        let chains = &mut self.families.chains;
+        let at = chains.iter().rposition(|(other, _)| *other == of)?;
+        chains.remove(at).map(|(_, chain)| chain)
+    }
+
+    /// The wait-for graph, for waits that no machine here knows of. Followed by
+    /// [`break_deadlocks`](Self::break_deadlocks).
+    pub fn wait_for(&mut self) -> &mut WaitFor {
+        self.look_at_fresh();
+        &mut self.families.graph
+    }
+
+    /// Turns away the youngest of those who wait for each other, wherever it waits. Every call of a machine ends with
+    /// this; a host calls it after it has changed the graph itself.
+    pub fn break_deadlocks(&mut self, now: Instant) {
+        self.look_at_fresh();
+        while let Some(deadlock) = self.families.graph.pop_found() {
+            let victim = deadlock.victim;
+            match kind_of(victim.machine) {
+                Some(Kind::Locks) => {
+                    self.at_locks(now, victim.machine, |locks, graph, wakes| {
+                        locks.give_way(now, deadlock, graph, wakes)
+                    });
+                }
+                Some(Kind::Pool) => {
+                    self.families.keep(Some(victim), deadlock.chain);
+                    // In the graph it waits, so in the pool it waits too.
+                    let _left = self.pool_cancel(now, victim.machine, victim.ticket);
+                    self.refuse_for_deadlock(victim);
+                }
+                _ => {
+                    self.families.keep(Some(victim), deadlock.chain);
+                    self.refuse_for_deadlock(victim);
+                }
+            }
+        }
+    }
+
+    fn refuse_for_deadlock(&mut self, victim: Waiter) {
+        let wakes = self.wakes.of(victim.machine);
+        wakes.push(victim.ticket, Why::Refused(Refusal::Deadlock));
+    }
+
+    /// Tells the graph what the pools decided since it was told last.
+    pub(super) fn look_at_fresh(&mut self) {
+        if !self.wakes.has_fresh() {
+            return;
+        }
+        let families = &mut self.families;
+        for wake in self.wakes.fresh() {
+            let place = Waiter {
+                machine: wake.machine,
+                ticket: wake.ticket,
+            };
+            let Some(known) = families.known.get_mut(&place) else {
+                continue;
+            };
+            let permits = self.pools.get(wake.machine).map(|pool| &pool.permits);
+            let slots = permits.map_or(0, |permits| permits.slots_of(wake.ticket));
+            let is_gone = permits.is_none_or(|permits| permits.times(wake.ticket).is_none());
+            let (owner, pool) = (known.owner, pool_of(wake.machine));
+            if let Some(edge) = known.edge.take_if(|_| wake.why != Why::Accepted) {
+                families.graph.wait_over(edge);
+            }
+            if is_gone {
+                families.known.remove(&place);
+                families.graph.ended(owner);
+            } else {
+                let held = families.graph.held(owner, pool);
+                families.graph.hold(owner, pool, slots.saturating_sub(held));
+                families.graph.let_go(owner, pool, held.saturating_sub(slots));
+            }
+        }
+    }
+
+    /// A task that settles keeps nobody from ending any more.
+    pub(super) fn task_ends(&mut self, id: MachineId, ticket: Ticket) {
+        let families = &mut self.families;
+        if let Some(known) = families.known.remove(&Waiter { machine: id, ticket }) {
+            families.graph.ended(known.owner);
+        }
+    }
+
+    /// A task that leaves holds nothing any more, but if it has begun it may still be what its parent waits for.
+    pub(super) fn task_leaves(&mut self, id: MachineId, ticket: Ticket) {
+        if self.families.known.is_empty() {
+            return;
+        }
+        let runs = self.pool(id).is_some_and(|permits| permits.slots_of(ticket) > 0);
+        if !runs {
+            self.task_ends(id, ticket);
+        } else if let Some(known) = self.families.known.get(&Waiter { machine: id, ticket }).copied() {
+            self.families.graph.let_go(known.owner, pool_of(id), u32::MAX);
+        }
+    }
+
+    pub(super) fn pool_was_resized(&mut self, now: Instant, id: MachineId) {
+        if let Some(capacity) = self.pool(id).map(|permits| permits.capacity())
+            && !self.families.known.is_empty()
+        {
+            self.families.graph.resize(pool_of(id), capacity);
+            self.break_deadlocks(now);
+        }
+    }
+
+    pub(super) fn families_of_gone(&mut self, id: MachineId) {
+        let families = &mut self.families;
+        let of_gone = |place: &Waiter| place.machine == id;
+        let gone: Vec<Known> = families
+            .known
+            .iter()
+            .filter(|(place, _)| of_gone(place))
+            .map(|(_, k)| *k)
+            .collect();
+        families.known.retain(|place, _| !of_gone(place));
+        gone.into_iter()
+            .for_each(|known| families.graph.ended(known.owner));
+    }
+
+    /// From here on the graph knows what the parent holds; before anybody named it, nobody had to.
+    fn declare_parent(&mut self, parent: Parent) {
+        let Some(place) = parent.place else { return };
+        self.look_at_fresh();
+        let slots = self
+            .pool(place.machine)
+            .map_or(0, |permits| permits.slots_of(place.ticket));
+        let families = &mut self.families;
+        if slots > 0 && !families.known.contains_key(&place) {
+            let owner = Owner::Named(parent.task);
+            families.known.insert(place, Known { owner, edge: None });
+            families.graph.hold(owner, pool_of(place.machine), slots);
+        }
+    }
+}
+
+impl Families {
+    fn keep(&mut self, of: Option<Waiter>, chain: Vec<Link>) {
+        if self.chains.len() == CHAINS {
+            self.chains.pop_front();
+        }
+        self.chains.push_back((of, chain));
+    }
+}
+
+/// A pool as something that is held and waited for.
+fn pool_of(id: MachineId) -> Resource {
+    Resource { machine: id, part: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::gate::Outcome;
+    use crate::machine::locks::{Answer, Claim, LockSet, Mode};
+    use crate::machine::permits::Patience;
+    use crate::machine::queue::QueueConfig;
+    use crate::machine::wait_for::Awaits;
+    use crate::machine::world::PoolConfig;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn pool(world: &mut World, concurrency: u32) -> MachineId {
+        let queue = QueueConfig::default();
+        world.open_pool(PoolConfig { concurrency, queue }).unwrap()
+    }
+
+    fn run(world: &mut World, pool: MachineId) -> Waiter {
+        match world.pool_request(NOW, pool, Ask::PLAIN) {
+            Admission::Granted(ticket) => Waiter {
+                machine: pool,
+                ticket,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn child(task: u64, parent: u64, place: Waiter) -> Child {
+        let place = Some(place);
+        Child {
+            task,
+            parent: Parent { task: parent, place },
+        }
+    }
+
+    fn request(world: &mut World, pool: MachineId, child: Child) -> Admission {
+        world.pool_request_for(NOW, pool, Ask::PLAIN, child)
+    }
+
+    fn wakes(world: &mut World) -> Vec<(Ticket, Why)> {
+        std::iter::from_fn(|| world.wake())
+            .map(|wake| (wake.ticket, wake.why))
+            .collect()
+    }
+
+    #[test]
+    fn a_task_that_awaits_its_own_full_pool_is_told_and_the_chain_names_both() {
+        let mut world = World::new(1);
+        let id = pool(&mut world, 1);
+        let task = run(&mut world, id);
+        let refused = request(&mut world, id, child(2, 1, task));
+        assert_eq!(refused, Admission::Refused(Refusal::Deadlock));
+        let chain = world.take_chain(None).unwrap();
+        assert_eq!(
+            chain[0],
+            Link {
+                owner: Owner::Named(2),
+                awaits: Awaits::Resource(pool_of(id))
+            }
+        );
+        assert_eq!(
+            chain[1],
+            Link {
+                owner: Owner::Named(1),
+                awaits: Awaits::End
+            }
+        );
+        assert_eq!(world.pool(id).unwrap().queued(), 0);
+        world
+            .pool_release(NOW, id, task.ticket, Outcome::Success)
+            .unwrap();
+        assert!(world.families.graph.is_empty() && world.families.known.is_empty());
+    }
+
+    #[test]
+    fn of_two_that_fill_the_pool_the_second_to_wait_gives_way_and_the_first_is_served() {
+        let mut world = World::new(1);
+        let id = pool(&mut world, 2);
+        let (first, second) = (run(&mut world, id), run(&mut world, id));
+        let Admission::Queued(waits) = request(&mut world, id, child(11, 1, first)) else {
+            panic!()
+        };
+        let refused = request(&mut world, id, child(12, 2, second));
+        assert_eq!(refused, Admission::Refused(Refusal::Deadlock));
+        world
+            .pool_release(NOW, id, second.ticket, Outcome::Failure)
+            .unwrap();
+        assert_eq!(wakes(&mut world), [(waits, Why::Granted)]);
+        world.pool_release(NOW, id, waits, Outcome::Success).unwrap();
+        world
+            .pool_release(NOW, id, first.ticket, Outcome::Success)
+            .unwrap();
+        assert!(world.families.graph.is_empty());
+    }
+
+    #[test]
+    fn a_crawler_that_feeds_its_own_pool_and_names_nobody_is_never_turned_away() {
+        let mut world = World::new(1);
+        let id = pool(&mut world, 2);
+        let mut running: VecDeque<Ticket> = [run(&mut world, id).ticket, run(&mut world, id).ticket].into();
+        let mut found = 0;
+        while let Some(page) = running.pop_front() {
+            for _ in 0..2 {
+                if found < 50 {
+                    found += 1;
+                    assert!(matches!(
+                        world.pool_request(NOW, id, Ask::PLAIN),
+                        Admission::Queued(_)
+                    ));
+                }
+            }
+            world.pool_release(NOW, id, page, Outcome::Success).unwrap();
+            running.extend(wakes(&mut world).into_iter().map(|(ticket, why)| {
+                assert_eq!(why, Why::Granted);
+                ticket
+            }));
+        }
+        assert_eq!(world.pool(id).unwrap().counts.completed, 52);
+    }
+
+    #[test]
+    fn shrinking_the_pool_turns_the_waiter_away_by_a_wake() {
+        let mut world = World::new(1);
+        let id = pool(&mut world, 2);
+        let task = run(&mut world, id);
+        run(&mut world, id);
+        let Admission::Queued(waits) = request(&mut world, id, child(2, 1, task)) else {
+            panic!()
+        };
+        world.pool_resize(NOW, id, 1);
+        assert_eq!(wakes(&mut world), [(waits, Why::Refused(Refusal::Deadlock))]);
+        assert_eq!(
+            world
+                .take_chain(Some(Waiter {
+                    machine: id,
+                    ticket: waits
+                }))
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn a_cycle_through_a_pool_and_a_lock_is_one_graph() {
+        let mut world = World::new(1);
+        let (id, locks) = (pool(&mut world, 1), world.open_locks(LockSet::new()).unwrap());
+        let claim = |owner| Claim {
+            locks: &[7],
+            mode: Mode::Ordered,
+            owner: Some(owner),
+            patience: Patience::Forever,
+        };
+        let mut take = |world: &mut World, owner| {
+            world
+                .at_locks(NOW, locks, |locks, graph, wakes| {
+                    locks.claim(NOW, claim(owner), graph, wakes)
+                })
+                .unwrap()
+        };
+        // Task 1 holds the lock; task 2, in the pool, waits for it; a child of task 1 waits for the pool.
+        assert!(matches!(take(&mut world, 1), Answer::Granted(_)));
+        let second = run(&mut world, id);
+        let parent = Parent {
+            task: 2,
+            place: Some(second),
+        };
+        world.declare_parent(parent);
+        assert!(matches!(take(&mut world, 2), Answer::Waiting(_)));
+        let orphan = Child {
+            task: 3,
+            parent: Parent { task: 1, place: None },
+        };
+        assert_eq!(
+            request(&mut world, id, orphan),
+            Admission::Refused(Refusal::Deadlock)
+        );
+        assert_eq!(world.take_chain(None).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn whoever_leaves_the_queue_or_the_slots_leaves_the_graph() {
+        let mut world = World::new(1);
+        let (id, other) = (pool(&mut world, 1), pool(&mut world, 1));
+        let task = run(&mut world, id);
+        run(&mut world, other);
+        let Admission::Queued(waits) = request(&mut world, other, child(2, 1, task)) else {
+            panic!()
+        };
+        world.pool_cancel(NOW, other, waits).unwrap();
+        assert_eq!(world.families.graph.waiting(), 0);
+        // One whose slots were taken back holds nothing, so its own pool is free for its child.
+        world.pool_cancel(NOW, id, task.ticket).unwrap();
+        assert!(matches!(
+            request(&mut world, id, child(3, 1, task)),
+            Admission::Granted(_)
+        ));
+        world.drop_pool(id);
+        world.drop_pool(other);
+        assert!(world.families.known.is_empty());
+    }
+}
