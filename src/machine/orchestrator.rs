@@ -78,6 +78,8 @@ pub struct RunConfig {
     pub mode: Mode,
     /// Workers: 5. One means strict order.
     pub max_workers: NonZeroU32,
+    /// What becomes of a plugin when one that it needs did not succeed or does not take part: it is skipped.
+    pub on_failure: OnFailure,
 }
 
 impl Default for RunConfig {
@@ -85,6 +87,7 @@ impl Default for RunConfig {
         Self {
             mode: Mode::Passive,
             max_workers: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
+            on_failure: OnFailure::Skip,
         }
     }
 }
@@ -181,7 +184,7 @@ impl Orchestrator {
     pub fn begin(&self, now: Instant, config: RunConfig, unavailable: &[u32], wakes: &mut Wakes) -> Run {
         let graph = Graph::new(GraphConfig {
             concurrency: config.max_workers,
-            on_failure: OnFailure::Skip,
+            on_failure: config.on_failure,
             // Priority is strict here: there are few plugins, and none waits for ever in a run that ends.
             aging: 1 << 20,
         });
