@@ -46,7 +46,8 @@ function parse(name, rule, value, before) {
     if (value !== undefined) throw new UsageError(`Expected \`--${name}\` without a value, got \`${value}\``);
     return true;
   }
-  if (value === undefined || value === "")
+  // `--json --quick` forgot a value; nobody calls a file `--quick`.
+  if (value === undefined || value === "" || value.startsWith("--"))
     throw new UsageError(`Expected a value after \`--${name}\`, got none`);
   if (rule.kind === "integer") {
     const number = Number(value);
