@@ -97,11 +97,15 @@ async function compiled(folder) {
   return sources.map((source) => join(out, `${basename(source, ".ts")}.mjs`));
 }
 
+/** Test files below a folder, without entering installed packages: links in there lead back here. */
 function testsIn(folder, ending) {
   const place = join(root, folder);
   if (!existsSync(place)) return [];
-  return readdirSync(place, { recursive: true })
-    .filter((name) => name.endsWith(ending) && !name.includes("node_modules") && !name.includes(".build"))
-    .map((name) => join(folder, name))
+  return readdirSync(place, { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return /^(node_modules|\..*)$/.test(entry.name) ? [] : testsIn(path, ending);
+      return entry.name.endsWith(ending) ? [path] : [];
+    })
     .sort();
 }
