@@ -1,5 +1,6 @@
 //! The scan engine in virtual time: the same records whatever the number of workers, and one record for each failure.
 #![cfg(feature = "scan")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};

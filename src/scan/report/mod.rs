@@ -187,8 +187,6 @@ mod fixture {
     use crate::scan::event::PluginRun;
     use crate::scan::finding::Finding;
     use crate::scan::plugin::Level;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// One target on which one plugin found two things and another had nothing to do.
     pub(super) fn report() -> Report {
@@ -244,6 +242,8 @@ mod fixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_report_reads_back_as_it_was_written() {
