@@ -75,7 +75,14 @@ impl<R: Runtime> CircuitBreaker<R> {
         let full = || ConfigError::integer("breakers", "at most 2^24 in one host", 1 << 24);
         let host = host.clone();
         let id = id.ok_or_else(full)?;
+        host.register(id, "breaker", None);
         Ok(Self(Rc::new(BreakerMachine { host, id })))
+    }
+
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.host.register(self.0.id, "breaker", Some(name.into()));
+        self
     }
 
     /// Runs `task` if the breaker lets it, and learns from how it ends: an `Err` is a failure.
@@ -216,6 +223,7 @@ impl<R: Runtime> Drop for Isolation<R> {
 
 impl<R: Runtime> Drop for BreakerMachine<R> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.call(|world, _| world.drop_breaker(self.id));
     }
 }

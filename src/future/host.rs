@@ -41,6 +41,7 @@ struct Shared<R: Runtime> {
     ledgers: RefCell<BTreeMap<MachineId, Rc<Ledger<R::Parker>>>>,
     watchers: RefCell<BTreeMap<u64, R::Parker>>,
     listeners: RefCell<BTreeMap<(MachineId, u64), Listener>>,
+    names: RefCell<BTreeMap<MachineId, Rc<str>>>,
     numbers: Cell<u64>,
     draining: Cell<bool>,
     driver: RefCell<Driver<R::Parker>>,
@@ -64,6 +65,7 @@ impl<R: Runtime> Host<R> {
             ledgers: RefCell::default(),
             watchers: RefCell::default(),
             listeners: RefCell::default(),
+            names: RefCell::default(),
             numbers: Cell::new(0),
             draining: Cell::new(false),
             driver: RefCell::new(Driver::None),
@@ -80,6 +82,23 @@ impl<R: Runtime> Host<R> {
         let number = self.0.numbers.get() + 1;
         self.0.numbers.set(number);
         number
+    }
+
+    /// Enters a machine into the registry, under its name or one made up.
+    pub(crate) fn register(&self, machine: MachineId, kind: &str, name: Option<Rc<str>>) {
+        let name = name.unwrap_or_else(|| format!("{kind}-{}", self.number()).into());
+        self.0.names.borrow_mut().insert(machine, name);
+    }
+
+    /// Takes a machine that is gone out of the registry.
+    pub(crate) fn unregister(&self, machine: MachineId) {
+        self.0.names.borrow_mut().remove(&machine);
+    }
+
+    /// What is in the registry.
+    pub(crate) fn names(&self) -> Vec<(MachineId, Rc<str>)> {
+        let names = self.0.names.borrow();
+        names.iter().map(|(id, name)| (*id, Rc::clone(name))).collect()
     }
 
     /// Calls into the world, then carries out what it decided. No code of the caller's runs inside the borrow.

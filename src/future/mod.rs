@@ -4,6 +4,7 @@
 //! web that is `WebRuntime`; in tests it is [`VirtualRuntime`], whose clock jumps.
 
 pub mod acquire_error;
+pub mod adaptive_limit;
 pub mod batch;
 pub mod breaker;
 pub mod gather;
@@ -11,6 +12,8 @@ pub mod graph;
 pub mod group;
 pub mod host;
 mod ledger;
+pub mod metrics;
+mod openmetrics;
 pub mod orchestrator;
 mod place;
 pub mod pool;
@@ -31,6 +34,10 @@ pub mod virtual_runtime;
 #[cfg(target_arch = "wasm32")]
 pub mod web_runtime;
 
+pub use crate::machine::adaptive::{
+    AdaptiveConfig, Algorithm, Ending, Optimal, Prediction, Sample, Scaled, Strategy, optimal_concurrency,
+    predict,
+};
 pub use crate::machine::backoff::{Backoff, Jitter};
 pub use crate::machine::breaker::{
     BreakerConfig, BreakerCounts, BreakerSnapshot, BreakerState, Transition, Window,
@@ -38,19 +45,23 @@ pub use crate::machine::breaker::{
 pub use crate::machine::config::ConfigError;
 pub use crate::machine::gate::Outcome;
 pub use crate::machine::graph::{GraphConfig, GraphProgress, OnFailure, TaskTiming};
+pub use crate::machine::histogram::Histogram;
 pub use crate::machine::limiter::LimiterCounts;
 pub use crate::machine::orchestrator::{Mode, RunConfig};
+pub use crate::machine::permits::Counts;
 pub use crate::machine::queue::{Overflow, QueueConfig};
 pub use crate::machine::rate::RateConfig;
 pub use crate::machine::retry::{RetryBudget, RetryConfig};
 pub use crate::machine::time::Instant;
 pub use acquire_error::AcquireError;
+pub use adaptive_limit::AdaptiveLimit;
 pub use batch::{BatchError, BatchOptions, BatchResult, Batches, batch};
 pub use breaker::{CircuitBreaker, Isolation};
 pub use gather::{AsCompleted, Gather, Partition, TryGather, as_completed, gather, partition, try_gather};
 pub use graph::{GraphReport, GraphTask, Results, TaskGraph, TaskGraphError, TaskReport, TaskResult};
 pub use group::{BreakerGroup, PoolGroup};
 pub use host::Host;
+pub use metrics::{AlertChange, BreakerMetrics, Metrics, MetricsCounter, PoolMetrics, RateMetrics, Snapshot};
 pub use orchestrator::{Orchestrator, Plugin, PluginEnd, PluginResult, PluginRun, PluginsError, RunHandle};
 pub use pool::Pool;
 pub use pool_map::PoolMap;

@@ -58,6 +58,7 @@ impl<R: Runtime> PoolMachine<R> {
 
 impl<R: Runtime> Drop for PoolMachine<R> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.close_ledger(self.id);
         self.host.call(|world, _| world.drop_pool(self.id));
     }

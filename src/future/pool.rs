@@ -89,9 +89,13 @@ impl<R: Runtime> Pool<R> {
             queue: options.queue,
         };
         let machine = PoolMachine::open(host, "concurrency", config)?;
+        host.register(machine.id, "pool", options.name.clone());
         let gate = breaker.as_ref().map(|breaker| breaker.machine().id);
         // Both are held right here, so neither can be missing.
         let _gated = machine.call(|world, _, id| world.gate_pool(id, options.rates, gate));
+        if options.adaptive.is_some() {
+            let _adapted = machine.call(|world, now, id| world.adapt_pool(now, id, options.adaptive));
+        }
         Ok(Self(Rc::new(Inner {
             machine,
             breaker,
@@ -263,6 +267,13 @@ impl<R: Runtime> Pool<R> {
         self.0
             .machine
             .call(|world, now, id| world.pool_resize(now, id, concurrency));
+    }
+
+    /// Holds an adaptive pool at or below `ceiling` until it is lifted with `None`: for times of pressure on the host itself, which latencies do not show.
+    pub fn hold_at(&self, ceiling: Option<u32>) {
+        self.0
+            .machine
+            .call(|world, now, id| world.pool_ceiling(now, id, ceiling));
     }
 
     /// Starts nothing until [`resume`](Self::resume). What runs goes on, and the intake stays open.

@@ -1,5 +1,6 @@
 //! What a pool is made of.
 
+use crate::machine::adaptive::AdaptiveConfig;
 use crate::machine::breaker::BreakerConfig;
 use crate::machine::queue::QueueConfig;
 use crate::machine::rate::RateConfig;
@@ -29,6 +30,7 @@ pub struct PoolOptions {
     pub(crate) lease_timeout: Option<Duration>,
     pub(crate) rates: Vec<RateConfig>,
     pub(crate) breaker: Option<BreakerConfig>,
+    pub(crate) adaptive: Option<AdaptiveConfig>,
 }
 
 /// What happens to the slots of a submitted task that runs out of time.
@@ -54,6 +56,15 @@ impl PoolOptions {
             lease_timeout: None,
             rates: Vec::new(),
             breaker: None,
+            adaptive: None,
+        }
+    }
+
+    /// As many slots as the tasks themselves show to be right, within bounds; an unbounded queue, no limits.
+    pub fn adaptive(config: AdaptiveConfig) -> Self {
+        Self {
+            adaptive: Some(config),
+            ..Self::new(1)
         }
     }
 

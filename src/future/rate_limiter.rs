@@ -53,11 +53,18 @@ impl<R: Runtime> RateLimiter<R> {
     pub fn new(host: &Host<R>, rules: impl IntoIterator<Item = RateConfig>) -> Result<Self, ConfigError> {
         let full = || ConfigError::integer("limiters", "at most 2^24 in one host", 1 << 24);
         let id = host.call(|world, _| world.open_limiter(rules)).ok_or_else(full)?;
+        host.register(id, "rate", None);
         Ok(Self(Rc::new(LimiterMachine {
             host: host.clone(),
             id,
             ledger: host.open_ledger(id),
         })))
+    }
+
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.host.register(self.0.id, "rate", Some(name.into()));
+        self
     }
 
     /// Takes `cost` tokens if they are there and nobody waits for them.
@@ -195,6 +202,7 @@ impl<R: Runtime> Drop for Turn<R> {
 
 impl<R: Runtime> Drop for LimiterMachine<R> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.close_ledger(self.id);
         self.host.call(|world, _| world.drop_limiter(self.id));
     }

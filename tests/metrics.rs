@@ -1,0 +1,134 @@
+//! What can be observed, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+use tidegate::{
+    AdaptiveConfig, AlertChange, Algorithm, BreakerConfig, CircuitBreaker, Host, Metrics, Pool, PoolOptions,
+    RateConfig, RateLimiter, RunOptions, Runtime, VirtualRuntime, gather,
+};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+#[test]
+fn every_task_is_counted_once_with_its_wait_and_its_run() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let pool = Pool::new(&host, PoolOptions::new(1).name("p")).unwrap();
+    let tasks = (0..4u32).map(|n| {
+        let clock = &runtime;
+        pool.run(RunOptions::new(), async move |_| {
+            clock.sleep(ms(10)).await;
+            if n == 3 { Err("no") } else { Ok(()) }
+        })
+    });
+    runtime.block_on(gather(tasks));
+    let snapshot = Metrics::new(&host).snapshot();
+    let metrics = &snapshot.pools[0];
+    assert_eq!(
+        (
+            metrics.tasks.started,
+            metrics.tasks.completed,
+            metrics.tasks.failed
+        ),
+        (4, 3, 1)
+    );
+    assert_eq!((metrics.wait.count(), metrics.run.count()), (4, 4));
+    assert_eq!((metrics.run.sum(), metrics.wait.max()), (40_000, Some(30_000)));
+}
+
+#[test]
+fn the_text_is_openmetrics_and_ends_with_eof() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let pool = Pool::new(&host, PoolOptions::new(2).name("a \"quoted\" name")).unwrap();
+    let breaker = CircuitBreaker::new(&host, BreakerConfig::default())
+        .unwrap()
+        .named("b");
+    let rate = RateConfig::token_bucket(1, ms(1000), None).unwrap();
+    let limiter = RateLimiter::new(&host, [rate]).unwrap().named("r");
+    assert!(limiter.try_acquire(1) && !limiter.try_acquire(1));
+    let metrics = Metrics::new(&host);
+    metrics.counter("crawled").add(7);
+    runtime
+        .block_on(pool.run(RunOptions::new(), |_| async { Ok::<_, ()>(()) }))
+        .unwrap();
+    let text = metrics.to_openmetrics();
+    for line in [
+        r#"tidegate_pool_tasks_total{pool="a \"quoted\" name",outcome="completed"} 1"#,
+        r#"tidegate_pool_concurrency{pool="a \"quoted\" name"} 2"#,
+        r#"tidegate_pool_run_seconds_count{pool="a \"quoted\" name"} 1"#,
+        r#"tidegate_breaker_state{breaker="b",tidegate_breaker_state="closed"} 1"#,
+        r#"tidegate_rate_requests_total{rate="r",outcome="denied"} 1"#,
+        r#"tidegate_user_total{counter="crawled"} 7"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n"));
+    let mut families: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    let all = families.len();
+    families.dedup();
+    assert_eq!(families.len(), all, "a family comes once");
+    drop((pool, breaker));
+    assert!(metrics.snapshot().pools.is_empty(), "what is gone is not shown");
+}
+
+#[test]
+fn an_alert_is_raised_after_its_time_once_and_cleared() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let pool = Pool::new(&host, PoolOptions::new(1)).unwrap();
+    let metrics = Metrics::new(&host);
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let (log, clock) = (Rc::clone(&heard), runtime.clone());
+    let busy = metrics.alert(
+        ms(20),
+        |snapshot| snapshot.pools.iter().any(|pool| pool.active > 0),
+        move |change| log.borrow_mut().push((clock.now().as_micros() / 1000, change)),
+    );
+    let seen = Rc::new(Cell::new(0));
+    let count = Rc::clone(&seen);
+    let looking = metrics.subscribe(ms(10), move |_| count.set(count.get() + 1));
+    let clock = runtime.clone();
+    let task = pool.submit(RunOptions::new(), move |_| async move {
+        clock.sleep(ms(45)).await;
+        Ok::<_, ()>(())
+    });
+    runtime.advance(ms(100));
+    assert_eq!(
+        *heard.borrow(),
+        [(30, AlertChange::Raised), (50, AlertChange::Cleared)]
+    );
+    assert_eq!(seen.get(), 10);
+    drop((busy, looking, task));
+    runtime.settle();
+    assert_eq!((runtime.pending_timers(), runtime.pending_tasks()), (0, 0));
+}
+
+#[test]
+fn an_adaptive_pool_finds_a_size_within_its_bounds() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let config = AdaptiveConfig::new(Algorithm::Aimd, 1, 8).unwrap();
+    let pool = Pool::new(&host, PoolOptions::adaptive(config)).unwrap();
+    assert_eq!(pool.concurrency(), 1);
+    let tasks = (0..500).map(|_| {
+        let clock = &runtime;
+        pool.run(RunOptions::new(), async move |_| {
+            clock.sleep(ms(10)).await;
+            Ok::<_, ()>(())
+        })
+    });
+    runtime.block_on(gather(tasks).concurrency(500));
+    assert_eq!(pool.concurrency(), 8);
+    pool.hold_at(Some(2));
+    assert_eq!(pool.concurrency(), 2);
+}
