@@ -40,7 +40,7 @@ use std::time::Duration;
 /// ```
 pub struct Metrics<R: Runtime> {
     host: Host<R>,
-    counters: Rc<RefCell<BTreeMap<Rc<str>, Rc<Cell<u64>>>>>,
+    counters: Rc<RefCell<Counters>>,
     alerts: Rc<RefCell<BTreeMap<u64, Rc<Alert>>>>,
 }
 
@@ -126,6 +126,8 @@ impl MetricsCounter {
         self.0.get()
     }
 }
+
+type Counters = BTreeMap<Rc<str>, Rc<Cell<u64>>>;
 
 /// When to say something about the numbers, and to whom.
 struct Alert {
