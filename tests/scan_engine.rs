@@ -14,7 +14,8 @@ use tidegate::scan::finding::{Finding, Severity};
 use tidegate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, PluginError};
 use tidegate::scan::plugins::{self, PluginEntry};
 use tidegate::scan::report::{Report, Resumed};
-use tidegate::scan::scanner::{Scan, Scanner};
+use tidegate::scan::scan::Scan;
+use tidegate::scan::scanner::Scanner;
 use tidegate::scan::target::Target;
 use tidegate::scan::targets::Targets;
 use tidegate::{Runtime, VirtualRuntime};
@@ -372,6 +373,7 @@ fn a_cancelled_scan_records_every_run_and_is_taken_up_again() {
     assert_eq!((report.results.len(), report.complete), (10, false));
     assert!(report.summary.runs.cancelled > 0 && report.summary.runs.ok >= 4);
     let ended = report.summary.runs.ok;
+    runtime.settle();
     assert_eq!((runtime.pending_timers(), runtime.pending_tasks()), (0, 0));
 
     let network = network(&runtime);

@@ -26,7 +26,8 @@ use crate::scan::fetch::Fetcher;
 use crate::scan::metrics::MemoryMetrics;
 use crate::scan::plugins;
 use crate::scan::report::{Report, Resumed, to_csv};
-use crate::scan::scanner::{Scan, Scanner};
+use crate::scan::scan::Scan;
+use crate::scan::scanner::Scanner;
 use crate::scan::targets::Targets;
 use crate::scan::web::{JsConnect, WebFetcher};
 

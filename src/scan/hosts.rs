@@ -1,23 +1,26 @@
 //! Politeness: what one host is asked to bear, whatever the scan would like.
 //!
-//! Every `host:port` has its own bound on requests at once, its own rate and its own breaker, so that a target that dies
-//! slows down no other. A `Retry-After` pauses the whole host.
+//! Every `host:port` has a pool of its own, with its own bound on requests at once, its own rate and its own breaker, so
+//! that a target that dies slows down no other. A `Retry-After` pauses the whole host.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use futures::future::LocalBoxFuture;
 
 use super::config::HostConfig;
 use super::event::BreakerState;
 use super::fetch::{Capabilities, FetchError, FetchErrorKind, Fetcher, Request, Response};
-use super::gate::{Gate, Slot};
 use super::metrics::{HostMetrics, Meter, RequestMetrics};
-use crate::future::Runtime;
+use crate::future::{AcquireError, Host, Pool, PoolOptions, RunError, RunOptions, Runtime, Subscription};
+use crate::machine::breaker::{self, BreakerConfig, Transition};
+use crate::machine::config::ConfigError;
+use crate::machine::gate::Outcome;
 use crate::machine::histogram::Histogram;
-use crate::machine::time::Instant;
+use crate::machine::rate::RateConfig;
+use crate::machine::time::{Instant, micros};
 
 /// A `Retry-After` up to here is waited for; a longer one turns requests away.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(5);
@@ -30,54 +33,34 @@ const RECENT: usize = 100;
 pub(super) struct Hosts<R: Runtime>(Rc<Inner<R>>);
 
 struct Inner<R: Runtime> {
-    runtime: R,
+    world: Host<R>,
     config: HostConfig,
     fetcher: Rc<dyn Fetcher>,
-    state: RefCell<State<R>>,
+    origins: RefCell<BTreeMap<String, Rc<Origin<R>>>>,
+    counts: RefCell<Counts>,
     listener: RefCell<Option<Listener>>,
 }
 
 /// Who wants to know of a breaker's change: when, which host, from, to, failures in a row.
 pub(super) type Listener = Rc<dyn Fn(Instant, &str, BreakerState, BreakerState, u32)>;
 
-struct State<R: Runtime> {
-    hosts: BTreeMap<String, Host<R>>,
+#[derive(Default)]
+struct Counts {
     totals: RequestMetrics,
     recent: VecDeque<bool>,
     latency: Histogram,
     meter: Meter,
 }
 
-struct Host<R: Runtime> {
-    slots: Rc<Gate<R>>,
-    /// When the next request may start, by the rate: the virtual scheduling form of the token bucket (GCRA, ITU-T I.371).
-    next: Instant,
-    cool_until: Instant,
-    breaker: Breaker,
-    requests: u64,
-    errors: u64,
-}
-
-enum Breaker {
-    Closed { failures: u32 },
-    Open { failures: u32, until: Instant },
-    Probing { failures: u32 },
-}
-
-impl Breaker {
-    fn state(&self) -> BreakerState {
-        match self {
-            Self::Closed { .. } => BreakerState::Closed,
-            Self::Open { .. } => BreakerState::Open,
-            Self::Probing { .. } => BreakerState::HalfOpen,
-        }
-    }
-
-    fn failures(&self) -> u32 {
-        match self {
-            Self::Closed { failures } | Self::Open { failures, .. } | Self::Probing { failures } => *failures,
-        }
-    }
+/// One `host:port`.
+struct Origin<R: Runtime> {
+    pool: Pool<R>,
+    /// Until when it asked not to be asked, where that is longer than a scan waits.
+    alone_until: Cell<Instant>,
+    failures_in_a_row: Cell<u32>,
+    requests: Cell<u64>,
+    errors: Cell<u64>,
+    _changes: Option<Subscription>,
 }
 
 impl<R: Runtime> Clone for Hosts<R> {
@@ -98,20 +81,13 @@ impl<R: Runtime> Fetcher for Hosts<R> {
 }
 
 impl<R: Runtime> Hosts<R> {
-    pub(super) fn new(runtime: R, config: HostConfig, fetcher: Rc<dyn Fetcher>) -> Self {
-        let state = State {
-            hosts: BTreeMap::new(),
-            totals: RequestMetrics::default(),
-            recent: VecDeque::new(),
-            latency: Histogram::new(),
-            meter: Meter::default(),
-        };
-        let state = RefCell::new(state);
+    pub(super) fn new(world: Host<R>, config: HostConfig, fetcher: Rc<dyn Fetcher>) -> Self {
         Self(Rc::new(Inner {
-            runtime,
+            world,
             config,
             fetcher,
-            state,
+            origins: RefCell::default(),
+            counts: RefCell::default(),
             listener: RefCell::default(),
         }))
     }
@@ -121,255 +97,234 @@ impl<R: Runtime> Hosts<R> {
     }
 
     async fn send(&self, request: Request) -> Result<Response, FetchError> {
-        let host = authority(&request.url).to_owned();
-        let slots = self.with(&host, |host, _| Rc::clone(&host.slots));
-        let slot = slots.enter(1).await;
-        let mut pass = self.pass(&host, slot).await?;
+        let origin = self
+            .origin(authority(&request.url))
+            .map_err(|error| unsent(error.to_string()))?;
+        let now = self.now();
+        let alone = origin.alone_until.get().since(now);
+        if alone > Duration::ZERO {
+            let seconds = alone.as_secs_f64().ceil();
+            return Err(self.refuse(
+                alone,
+                format!("it asked to be left alone for another {seconds} s"),
+            ));
+        }
+        let exchange = |_| self.exchange(&origin, request);
+        match origin.pool.run_judged(RunOptions::new(), exchange, judge).await {
+            Ok(response) => Ok(response),
+            Err(RunError::Task(error)) => Err(error),
+            Err(RunError::Refused(AcquireError::BrokenCircuit { retry_after })) => {
+                let failures = origin.failures_in_a_row.get();
+                Err(match (origin.state(), retry_after) {
+                    (BreakerState::Open, Some(wait)) => {
+                        let seconds = wait.as_secs_f64().ceil();
+                        let why = format!(
+                            "left alone after {failures} failures in a row; the next look is in {seconds} s"
+                        );
+                        self.refuse(wait, why)
+                    }
+                    _ => {
+                        let why = format!(
+                            "left alone after {failures} failures in a row while one request looks again"
+                        );
+                        self.refuse(PROBE_PAUSE, why)
+                    }
+                })
+            }
+            Err(other) => Err(unsent(other.to_string())),
+        }
+    }
+
+    async fn exchange(&self, origin: &Origin<R>, request: Request) -> Result<Response, FetchError> {
+        let _flight = Flight::begin(&self.0);
         let result = self.0.fetcher.fetch(request).await;
-        pass.judge(&result);
+        let now = self.now();
+        self.count(origin, &result, now);
+        if let Ok(response) = &result
+            && matches!(response.status, 429 | 503)
+            && let Some(pause) = response.header("retry-after").value().and_then(seconds_of)
+        {
+            // Said while the slot is still held, so that nobody slips through.
+            if pause > LONGEST_COOLDOWN {
+                origin.alone_until.set(now + pause);
+            } else {
+                origin.pool.cool_down(pause);
+            }
+        }
         result
     }
 
-    /// Waits until the host may be asked.
-    async fn pass(&self, host: &str, slot: Slot<R>) -> Result<Pass<R>, FetchError> {
-        loop {
-            let now = self.0.runtime.now();
-            match self.with(host, |host, config| host.admit(now, config)) {
-                Admit::At(when) if when > now => self.0.runtime.sleep_until(when).await,
-                Admit::Refused(message, wait) => {
-                    self.0.state.borrow_mut().totals.denied += 1;
-                    return Err(FetchError::new(FetchErrorKind::BreakerOpen, message).retry_after(wait));
-                }
-                admitted => {
-                    let probe = matches!(admitted, Admit::Probe);
-                    if probe {
-                        self.announce(now, host, BreakerState::Open, BreakerState::HalfOpen);
-                    }
-                    let mut state = self.0.state.borrow_mut();
-                    state.totals.total += 1;
-                    state.totals.active += 1;
-                    drop(state);
-                    return Ok(Pass {
-                        hosts: self.clone(),
-                        host: host.to_owned(),
-                        probe,
-                        judged: false,
-                        _slot: slot,
-                    });
-                }
-            }
-        }
-    }
-
-    fn with<T>(&self, host: &str, use_it: impl FnOnce(&mut Host<R>, &HostConfig) -> T) -> T {
-        let config = &self.0.config;
-        let mut state = self.0.state.borrow_mut();
-        let known = state.hosts.entry(host.to_owned()).or_insert_with(|| Host {
-            slots: Gate::new(self.0.runtime.clone(), config.concurrency),
-            next: Instant::ZERO,
-            cool_until: Instant::ZERO,
-            breaker: Breaker::Closed { failures: 0 },
-            requests: 0,
-            errors: 0,
-        });
-        use_it(known, config)
-    }
-
-    fn announce(&self, now: Instant, host: &str, from: BreakerState, to: BreakerState) {
-        let failures = self.with(host, |host, _| host.breaker.failures());
-        let listener = self.0.listener.borrow().clone();
-        if let Some(listener) = listener {
-            listener(now, host, from, to, failures);
-        }
-    }
-}
-
-enum Admit {
-    At(Instant),
-    Probe,
-    Refused(String, Duration),
-}
-
-impl<R: Runtime> Host<R> {
-    fn admit(&mut self, now: Instant, config: &HostConfig) -> Admit {
-        let seconds = |until: Instant| until.since(now).as_secs_f64().ceil();
-        match self.breaker {
-            Breaker::Open { failures, until } if now < until => {
-                let left = seconds(until);
-                let why =
-                    format!("left alone after {failures} failures in a row; the next look is in {left} s");
-                return Admit::Refused(why, until.since(now));
-            }
-            Breaker::Probing { failures } => {
-                let why =
-                    format!("left alone after {failures} failures in a row while one request looks again");
-                return Admit::Refused(why, PROBE_PAUSE);
-            }
-            Breaker::Open { .. } | Breaker::Closed { .. } => {}
-        }
-        if self.cool_until > now {
-            return if self.cool_until.since(now) > LONGEST_COOLDOWN {
-                let why = format!(
-                    "it asked to be left alone for another {} s",
-                    seconds(self.cool_until)
-                );
-                Admit::Refused(why, self.cool_until.since(now))
-            } else {
-                Admit::At(self.cool_until)
-            };
-        }
-        let (limit, per) = config.rate;
-        let gap = per / limit;
-        // A burst of the whole limit at once is allowed after a time of silence.
-        let earliest = Instant::from_micros(
-            self.next
-                .as_micros()
-                .saturating_sub(crate::machine::time::micros(per - gap)),
-        );
-        if earliest > now {
-            return Admit::At(earliest);
-        }
-        self.next = self.next.max(now) + gap;
-        if let Breaker::Open { failures, .. } = self.breaker {
-            self.breaker = Breaker::Probing { failures };
-            return Admit::Probe;
-        }
-        Admit::At(now)
-    }
-}
-
-/// A request under way. Judged by its answer; dropped without one, it gives back what it holds unjudged.
-struct Pass<R: Runtime> {
-    hosts: Hosts<R>,
-    host: String,
-    probe: bool,
-    judged: bool,
-    _slot: Slot<R>,
-}
-
-impl<R: Runtime> Pass<R> {
-    fn judge(&mut self, result: &Result<Response, FetchError>) {
-        self.judged = true;
-        let now = self.hosts.0.runtime.now();
-        let failed = match result {
-            Ok(response) => matches!(response.status, 502..=504),
-            Err(error) => is_the_hosts_failure(error.kind),
-        };
-        let mut state = self.hosts.0.state.borrow_mut();
-        state.recent.push_back(failed);
-        if state.recent.len() > RECENT {
-            state.recent.pop_front();
-        }
-        state.meter.count(now);
-        state.totals.errors += u64::from(failed);
-        if let Ok(response) = result {
-            state
-                .latency
-                .record(crate::machine::time::micros(response.timings.head));
-        }
-        drop(state);
-        let change = self.hosts.with(&self.host, |host, config| {
-            host.requests += 1;
-            host.errors += u64::from(failed);
-            if let Ok(response) = result
-                && matches!(response.status, 429 | 503)
-                && let Some(pause) = response.header("retry-after").value().and_then(seconds_of)
-            {
-                host.cool_until = host.cool_until.max(now + pause);
-            }
-            host.judge(now, failed, self.probe, config)
-        });
-        if let Some((from, to)) = change {
-            self.hosts.announce(now, &self.host, from, to);
-        }
-    }
-}
-
-impl<R: Runtime> Host<R> {
-    fn judge(
-        &mut self,
-        now: Instant,
-        failed: bool,
-        probe: bool,
-        config: &HostConfig,
-    ) -> Option<(BreakerState, BreakerState)> {
-        let from = self.breaker.state();
-        let failures = if failed {
-            self.breaker.failures().saturating_add(1)
+    fn count(&self, origin: &Origin<R>, result: &Result<Response, FetchError>, now: Instant) {
+        let failed = judge(result) == Outcome::Failure;
+        origin.requests.set(origin.requests.get() + 1);
+        origin.errors.set(origin.errors.get() + u64::from(failed));
+        origin.failures_in_a_row.set(if failed {
+            origin.failures_in_a_row.get().saturating_add(1)
         } else {
             0
-        };
-        self.breaker = match &self.breaker {
-            // Whoever was let in before the breaker opened does not decide when it closes.
-            Breaker::Open { .. } | Breaker::Probing { .. } if !probe => return None,
-            _ if !failed => Breaker::Closed { failures },
-            Breaker::Closed { .. } if failures < config.failures => Breaker::Closed { failures },
-            _ => Breaker::Open {
-                failures,
-                until: now + config.open_for,
-            },
-        };
-        let to = self.breaker.state();
-        (from != to).then_some((from, to))
+        });
+        let mut counts = self.0.counts.borrow_mut();
+        counts.recent.push_back(failed);
+        if counts.recent.len() > RECENT {
+            counts.recent.pop_front();
+        }
+        counts.meter.count(now);
+        counts.totals.errors += u64::from(failed);
+        if let Ok(response) = result {
+            counts.latency.record(micros(response.timings.head));
+        }
+    }
+
+    fn refuse(&self, wait: Duration, why: String) -> FetchError {
+        self.0.counts.borrow_mut().totals.denied += 1;
+        FetchError::new(FetchErrorKind::BreakerOpen, why).retry_after(wait)
+    }
+
+    fn origin(&self, authority: &str) -> Result<Rc<Origin<R>>, ConfigError> {
+        if let Some(known) = self.0.origins.borrow().get(authority) {
+            return Ok(Rc::clone(known));
+        }
+        let HostConfig {
+            concurrency,
+            rate: (limit, per),
+            failures,
+            open_for,
+        } = self.0.config;
+        let breaker = BreakerConfig::default()
+            .consecutive(failures)?
+            .open_for(open_for)?;
+        let rate = RateConfig::token_bucket(limit, per, None)?;
+        let pool = Pool::new(
+            &self.0.world,
+            PoolOptions::new(concurrency).rate(rate).breaker(breaker),
+        )?;
+        let (hosts, name) = (Rc::downgrade(&self.0), authority.to_owned());
+        let changes = pool
+            .breaker()
+            .map(|breaker| breaker.on_change(move |change| announce(&hosts, &name, change)));
+        let origin = Rc::new(Origin {
+            pool,
+            alone_until: Cell::default(),
+            failures_in_a_row: Cell::default(),
+            requests: Cell::default(),
+            errors: Cell::default(),
+            _changes: changes,
+        });
+        self.0
+            .origins
+            .borrow_mut()
+            .insert(authority.to_owned(), Rc::clone(&origin));
+        Ok(origin)
+    }
+
+    fn now(&self) -> Instant {
+        self.0.world.runtime().now()
     }
 }
 
-impl<R: Runtime> Drop for Pass<R> {
+fn announce<R: Runtime>(hosts: &Weak<Inner<R>>, host: &str, change: Transition) {
+    let Some(inner) = hosts.upgrade() else {
+        return;
+    };
+    let failures = inner
+        .origins
+        .borrow()
+        .get(host)
+        .map_or(0, |origin| origin.failures_in_a_row.get());
+    let listener = inner.listener.borrow().clone();
+    if let Some(listener) = listener {
+        listener(
+            inner.world.runtime().now(),
+            host,
+            told(change.from),
+            told(change.to),
+            failures,
+        );
+    }
+}
+
+impl<R: Runtime> Origin<R> {
+    fn state(&self) -> BreakerState {
+        self.pool
+            .breaker()
+            .map_or(BreakerState::Closed, |breaker| told(breaker.state()))
+    }
+}
+
+/// Nobody isolates a host's breaker; if somebody did, it would be open without end.
+fn told(state: breaker::BreakerState) -> BreakerState {
+    match state {
+        breaker::BreakerState::Closed => BreakerState::Closed,
+        breaker::BreakerState::Open | breaker::BreakerState::Isolated => BreakerState::Open,
+        breaker::BreakerState::HalfOpen => BreakerState::HalfOpen,
+    }
+}
+
+/// A request under way.
+struct Flight<R: Runtime>(Rc<Inner<R>>);
+
+impl<R: Runtime> Flight<R> {
+    fn begin(inner: &Rc<Inner<R>>) -> Self {
+        let totals = &mut inner.counts.borrow_mut().totals;
+        totals.total += 1;
+        totals.active += 1;
+        Self(Rc::clone(inner))
+    }
+}
+
+impl<R: Runtime> Drop for Flight<R> {
     fn drop(&mut self) {
-        self.hosts.0.state.borrow_mut().totals.active -= 1;
-        if self.probe && !self.judged {
-            // A probe that was cancelled says nothing: the next request looks again.
-            let now = self.hosts.0.runtime.now();
-            self.hosts.with(&self.host, |host, _| {
-                host.breaker = Breaker::Open {
-                    failures: host.breaker.failures(),
-                    until: now,
-                };
-            });
-        }
+        self.0.counts.borrow_mut().totals.active -= 1;
     }
 }
 
 impl<R: Runtime> Hosts<R> {
     pub(super) fn host_metrics(&self, epoch: impl Fn(Instant) -> f64) -> Vec<HostMetrics> {
-        let state = self.0.state.borrow();
-        let describe = |(name, host): (&String, &Host<R>)| HostMetrics {
-            host: name.clone(),
-            breaker: host.breaker.state(),
-            failures: host.breaker.failures(),
-            active: host.slots.active(),
-            requests: host.requests,
-            errors: host.errors,
-            retry_at: match host.breaker {
-                Breaker::Open { until, .. } => Some(epoch(until)),
-                Breaker::Closed { .. } | Breaker::Probing { .. } => None,
-            },
+        let describe = |(name, origin): (&String, &Rc<Origin<R>>)| {
+            let state = origin.state();
+            let open_for = origin.pool.breaker().map(|breaker| breaker.snapshot().open_for);
+            HostMetrics {
+                host: name.clone(),
+                breaker: state,
+                failures: origin.failures_in_a_row.get(),
+                active: origin.pool.active(),
+                requests: origin.requests.get(),
+                errors: origin.errors.get(),
+                retry_at: open_for
+                    .filter(|_| state == BreakerState::Open)
+                    .map(|left| epoch(self.now() + left)),
+            }
         };
-        state.hosts.iter().map(describe).collect()
+        self.0.origins.borrow().iter().map(describe).collect()
     }
 
     pub(super) fn totals(&self) -> RequestMetrics {
-        self.0.state.borrow().totals
+        self.0.counts.borrow().totals
     }
 
     pub(super) fn latency(&self) -> Histogram {
-        self.0.state.borrow().latency.clone()
+        self.0.counts.borrow().latency.clone()
     }
 
     pub(super) fn requests_per_second(&self, now: Instant, since: Instant) -> f64 {
-        self.0.state.borrow_mut().meter.per_second(now, since)
+        self.0.counts.borrow_mut().meter.per_second(now, since)
     }
 
     pub(super) fn error_rate(&self) -> f64 {
-        let state = self.0.state.borrow();
-        let errors = state.recent.iter().filter(|failed| **failed).count();
-        errors as f64 / state.recent.len().max(1) as f64
+        let counts = self.0.counts.borrow();
+        let errors = counts.recent.iter().filter(|failed| **failed).count();
+        errors as f64 / counts.recent.len().max(1) as f64
     }
 }
 
-/// What says that the host is not well, and not that we asked in vain or stopped asking.
-fn is_the_hosts_failure(kind: FetchErrorKind) -> bool {
-    match kind {
+/// What an exchange says about the host, and not about what was asked for.
+fn judge(result: &Result<Response, FetchError>) -> Outcome {
+    let error = match result {
+        Ok(response) if matches!(response.status, 502..=504) => return Outcome::Failure,
+        Ok(_) => return Outcome::Success,
+        Err(error) => error,
+    };
+    match error.kind {
         FetchErrorKind::Dns
         | FetchErrorKind::Refused
         | FetchErrorKind::Reset
@@ -377,9 +332,15 @@ fn is_the_hosts_failure(kind: FetchErrorKind) -> bool {
         | FetchErrorKind::Tls
         | FetchErrorKind::Timeout
         | FetchErrorKind::Network
-        | FetchErrorKind::Other => true,
-        FetchErrorKind::BlockedByCors | FetchErrorKind::Aborted | FetchErrorKind::BreakerOpen => false,
+        | FetchErrorKind::Other => Outcome::Failure,
+        FetchErrorKind::BlockedByCors | FetchErrorKind::Aborted | FetchErrorKind::BreakerOpen => {
+            Outcome::Ignored
+        }
     }
+}
+
+fn unsent(why: String) -> FetchError {
+    FetchError::new(FetchErrorKind::Other, why)
 }
 
 /// `Retry-After` in its seconds form; the date form needs a calendar clock, which a scan does not have.
@@ -391,10 +352,8 @@ fn seconds_of(text: &str) -> Option<Duration> {
 }
 
 fn authority(url: &str) -> &str {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    debug_assert!(!scheme.is_empty(), "plugins send absolute addresses: {url}");
-    authority
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -410,7 +369,11 @@ mod tests {
     fn hosts() -> (VirtualRuntime, FakeFetcher, Hosts<VirtualRuntime>) {
         let runtime = VirtualRuntime::new();
         let fake = FakeFetcher::new(Rc::new(runtime.clone()));
-        let hosts = Hosts::new(runtime.clone(), ScanConfig::default().host, Rc::new(fake.clone()));
+        let hosts = Hosts::new(
+            Host::new(runtime.clone()),
+            ScanConfig::default().host,
+            Rc::new(fake.clone()),
+        );
         (runtime, fake, hosts)
     }
 

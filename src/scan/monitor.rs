@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::event::RunStatus;
+use super::levels::LevelNow;
 use super::metrics::{LevelMetrics, Meter, Outcomes, Percentiles, Throughput};
 use super::plugin::Level;
 use crate::machine::histogram::Histogram;
@@ -98,23 +99,29 @@ impl Tally {
         }
     }
 
-    /// Every level, given its limit, its active and its queued runs.
-    pub(super) fn levels(&self, now: impl Fn(Level) -> (u32, u32, u32)) -> Vec<LevelMetrics> {
+    /// Every level, given how it stands.
+    pub(super) fn levels(&self, now: impl Fn(Level) -> LevelNow) -> Vec<LevelMetrics> {
         let describe = |level: Level| {
-            let (limit, active, queued) = now(level);
+            let LevelNow {
+                limit,
+                active,
+                queued,
+                waiting,
+                rejected,
+            } = now(level);
             let LevelTally { outcomes, wait, run } = &self.levels[level as usize];
             LevelMetrics {
                 level,
                 limit,
                 active,
                 queued,
-                waiting: 0,
+                waiting,
                 completed: outcomes.completed,
                 failed: outcomes.failed,
                 timed_out: outcomes.timed_out,
                 skipped: outcomes.skipped,
                 cancelled: outcomes.cancelled,
-                rejected: 0,
+                rejected,
                 utilisation: f64::from(active) / f64::from(limit.max(1)),
                 wait: Percentiles::of(wait),
                 run: Percentiles::of(run),
