@@ -19,3 +19,5 @@ pub mod machine;
 pub mod scan;
 
 pub use future::*;
+#[cfg(feature = "scan")]
+pub use scan::Scanner;

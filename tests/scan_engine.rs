@@ -14,10 +14,9 @@ use tidegate::scan::finding::{Finding, Severity};
 use tidegate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, PluginError};
 use tidegate::scan::plugins::{self, PluginEntry};
 use tidegate::scan::report::{Report, Resumed};
-use tidegate::scan::scan::Scan;
-use tidegate::scan::scanner::Scanner;
 use tidegate::scan::target::Target;
 use tidegate::scan::targets::Targets;
+use tidegate::scan::{Scan, Scanner};
 use tidegate::{Runtime, VirtualRuntime};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

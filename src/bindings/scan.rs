@@ -26,10 +26,9 @@ use crate::scan::fetch::Fetcher;
 use crate::scan::metrics::MemoryMetrics;
 use crate::scan::plugins;
 use crate::scan::report::{Report, Resumed, to_csv};
-use crate::scan::scan::Scan;
-use crate::scan::scanner::Scanner;
 use crate::scan::targets::Targets;
 use crate::scan::web::{JsConnect, WebFetcher};
+use crate::scan::{Scan, Scanner};
 
 /// A scanner. Its hosts' breakers last from scan to scan.
 #[wasm_bindgen]

@@ -10,6 +10,7 @@
 //! | [`plugins`] | the plugins that come with the crate |
 
 pub mod config;
+mod course;
 pub mod event;
 pub mod fake;
 pub mod fetch;
@@ -22,7 +23,6 @@ pub mod plugin;
 pub mod plugins;
 pub mod report;
 mod run;
-pub mod scan;
 pub mod scanner;
 mod suggest;
 pub mod target;
@@ -30,3 +30,6 @@ pub mod targets;
 mod visit;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+
+pub use course::Scan;
+pub use scanner::Scanner;

@@ -5,9 +5,9 @@ use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::rc::Rc;
 
+use super::course::Course;
 use super::event::{PluginResult, PluginRun, RunStatus, ScanEvent};
 use super::plugin::{Earlier, Outcome, Plugin, PluginError};
-use super::scan::Course;
 use super::scanner::panic_text;
 use crate::future::{RunError, RunOptions, Runtime};
 use crate::machine::time::Instant;

@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use std::rc::Rc;
 
 use super::config::ScanConfig;
+use super::course::{Parts, Scan};
 use super::fetch::Fetcher;
 use super::hosts::Hosts;
 use super::levels::Levels;
@@ -14,7 +15,6 @@ use super::metrics::MemoryMetrics;
 use super::plugin::{Connect, Context};
 use super::plugins::PluginEntry;
 use super::report::Resumed;
-use super::scan::{Parts, Scan};
 use super::suggest::nearest;
 use super::targets::Targets;
 use super::visit::{Made, circle};
@@ -27,7 +27,7 @@ use crate::future::{Host, Runtime};
 /// ```
 /// use std::rc::Rc;
 /// use tidegate::VirtualRuntime;
-/// use tidegate::scan::{config::ScanConfig, fake::{Answer, FakeFetcher}, plugins, scanner::Scanner, targets::Targets};
+/// use tidegate::scan::{Scanner, config::ScanConfig, fake::{Answer, FakeFetcher}, plugins, targets::Targets};
 ///
 /// let runtime = VirtualRuntime::new();
 /// let network = FakeFetcher::new(Rc::new(runtime.clone()));

@@ -2,8 +2,8 @@
 
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
-use std::future::poll_fn;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use futures::future::{Either, select};
