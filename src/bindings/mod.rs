@@ -51,15 +51,30 @@ static AREA: Area = Area {
 /// Runs one call on the instance's world, and brings the head of the reply area up to date.
 fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T {
     // SAFETY: see the `Sync` implementation above; `call` is ours and never comes back in.
-    let (world, cells) = unsafe { (&mut *AREA.world.get(), &mut *AREA.cells.get()) };
-    let world = world.get_or_insert_with(|| World::new(0));
+    let (slot, cells) = unsafe { (&mut *AREA.world.get(), &mut *AREA.cells.get()) };
+    let world = match slot {
+        Some(world) => world,
+        None => first_world(slot),
+    };
     let answer = call(world, cells);
+    publish(world, cells);
+    answer
+}
+
+// Out of line: every export goes through here, and this happens once.
+#[cold]
+#[inline(never)]
+fn first_world(slot: &mut Option<World>) -> &mut World {
+    slot.insert(World::new(0))
+}
+
+#[inline(never)]
+fn publish(world: &World, cells: &mut [f64; AREA_CELLS]) {
     cells[WAKES] = world.wakes.len() as f64;
     cells[CHANGES] = world.breaker_changes() as f64;
     cells[NEXT_DEADLINE] = world
         .next_deadline()
         .map_or(f64::INFINITY, Instant::as_millis_f64);
-    answer
 }
 
 /// Where the reply area lies in linear memory.

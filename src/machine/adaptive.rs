@@ -7,6 +7,7 @@
 use super::config::ConfigError;
 use super::steady::Steady;
 use super::time::Instant;
+use super::within::within;
 use core::fmt::Debug;
 use core::time::Duration;
 
@@ -255,7 +256,7 @@ impl Adaptive {
         let from = self.limit();
         let limit = self.algorithm.sample(now, self.limit, &sample);
         if limit.is_finite() {
-            self.limit = limit.clamp(f64::from(self.min), f64::from(self.max));
+            self.limit = within(limit, f64::from(self.min), f64::from(self.max));
         }
         self.scaled(from)
     }

@@ -38,4 +38,5 @@ pub mod token_bucket;
 pub mod wait_for;
 pub mod waiters;
 pub mod wakes;
+mod within;
 pub mod world;

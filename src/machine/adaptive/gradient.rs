@@ -3,6 +3,7 @@
 
 use super::rounds::{Rounds, Verdict};
 use super::{LimitAlgorithm, Sample};
+use crate::machine::within::within;
 use core::time::Duration;
 
 /// Shrinks the limit by the ratio of latency at rest to latency now, once that is beyond what is tolerated, and adds
@@ -34,7 +35,7 @@ impl LimitAlgorithm for Gradient {
         match self.rounds.add(now, limit, sample) {
             Some(Verdict::Dropped) => (limit * DROPPED).min(limit - 1.0),
             Some(Verdict::Slowdown(slowdown)) => {
-                let gradient = (TOLERANCE / slowdown).clamp(STEEPEST, 1.0);
+                let gradient = within(TOLERANCE / slowdown, STEEPEST, 1.0);
                 let aim = limit * gradient + limit.sqrt();
                 // At small limits a fifth of a step is none for long: growth is at least one in two rounds.
                 let step = (aim - limit) * SMOOTHING;

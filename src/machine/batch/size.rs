@@ -1,5 +1,6 @@
 //! How many items a batch takes.
 
+use crate::machine::within::within;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl Sizer {
         let meets = f64::from(items) * (rule.target.as_secs_f64() / took.as_secs_f64());
         let size = self.size;
         // The last batch of a source is short, and batches of before a change have another size: neither may pull the size down.
-        let goal = meets.clamp(size / 2.0, size * 2.0);
+        let goal = within(meets, size / 2.0, size * 2.0);
         self.size = rule.clamp((size + goal) / 2.0);
     }
 
