@@ -25,7 +25,7 @@ pub(crate) fn judge(page: &Page<'_>, under_hsts: bool, findings: &mut Findings) 
         return Verdict::scored(TEST, rules::NONE);
     }
     for cookie in &cookies {
-        note(cookie, page, findings);
+        note(cookie, findings);
     }
     let names: Vec<&str> = cookies.iter().map(|cookie| cookie.name).collect();
     let worst = cookies
@@ -73,11 +73,11 @@ fn faults(cookie: &Cookie<'_>, under_hsts: bool) -> impl Iterator<Item = Rule> {
     .filter_map(|(holds, rule)| holds.then_some(rule))
 }
 
-fn note(cookie: &Cookie<'_>, page: &Page<'_>, findings: &mut Findings) {
+fn note(cookie: &Cookie<'_>, findings: &mut Findings) {
     // Never the value.
     let seen = cookie.described();
     let session = cookie.is_session();
-    if !cookie.secure && !page.place.is_loopback() {
+    if !cookie.secure {
         findings.add(
             if session { High } else { Medium },
             "cookie-insecure",
@@ -126,11 +126,11 @@ fn note(cookie: &Cookie<'_>, page: &Page<'_>, findings: &mut Findings) {
         ),
         SameSite::None | SameSite::Lax | SameSite::Strict => {}
     }
-    if let Some(broken) = cookie.broken_prefix() {
+    if cookie.breaks_its_prefix() {
         findings.add(
             Medium,
             "cookie-broken-prefix",
-            format!("A cookie's name begins with {broken} but does not keep what that promises, so browsers reject it"),
+            "A cookie's attributes do not keep what its name's prefix promises, so browsers reject it",
             &seen,
             "__Secure- takes Secure; __Host- takes Secure, Path=/ and no Domain; __Http- and __Host-Http- take HttpOnly too.",
         );
@@ -235,19 +235,19 @@ impl<'a> Cookie<'a> {
         self.name.to_ascii_lowercase().contains("csrf")
     }
 
-    /// The prefix of its name whose promise it breaks (6265bis, §4.1.3). Names compare without case there.
-    fn broken_prefix(&self) -> Option<&'static str> {
+    /// Whether its name begins with a prefix whose promise it breaks (6265bis, §4.1.3). Names compare without case there.
+    fn breaks_its_prefix(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let host = self.secure && !self.has_domain && self.path_is_root;
         [
-            ("__Host-Http-", host && self.http_only),
-            ("__Host-", host),
-            ("__Http-", self.secure && self.http_only),
-            ("__Secure-", self.secure),
+            ("__host-http-", host && self.http_only),
+            ("__host-", host),
+            ("__http-", self.secure && self.http_only),
+            ("__secure-", self.secure),
         ]
         .into_iter()
-        .find(|(prefix, _)| name.starts_with(&prefix.to_ascii_lowercase()))
-        .and_then(|(prefix, kept)| (!kept).then_some(prefix))
+        .find(|(prefix, _)| name.starts_with(prefix))
+        .is_some_and(|(_, kept)| !kept)
     }
 
     fn described(&self) -> String {

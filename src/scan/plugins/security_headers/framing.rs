@@ -36,7 +36,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
                 Medium,
                 "framing-missing",
                 "Any site can put the page in a frame",
-                "",
+"neither frame-ancestors nor X-Frame-Options",
                 "Send Content-Security-Policy: frame-ancestors 'self', and X-Frame-Options: SAMEORIGIN for old browsers.",
             );
             Verdict::scored(TEST, rules::MISSING)

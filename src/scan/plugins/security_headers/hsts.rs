@@ -26,7 +26,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
                 Medium,
                 "hsts-missing",
                 "Browsers are not told to insist on https",
-                "",
+"no Strict-Transport-Security header",
                 "Send Strict-Transport-Security: max-age=31536000; includeSubDomains, at first with a short max-age.",
             );
             return Verdict::scored(TEST, rules::MISSING);

@@ -15,7 +15,8 @@ const RESOURCE: &str = "cross-origin-resource-policy";
 pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> [Verdict; 3] {
     let opener = opener(page, findings);
     let embedder = embedder(page, findings);
-    if opener.outcome == "coop-same-origin"
+    if (page.place.is_https() || page.place.is_loopback())
+        && opener.outcome == "coop-same-origin"
         && matches!(embedder.outcome, "coep-require-corp" | "coep-credentialless")
     {
         findings.add(
@@ -37,7 +38,7 @@ fn opener(page: &Page<'_>, findings: &mut Findings) -> Verdict {
                 Info,
                 "coop-missing",
                 "Pages that open this one, or that it opens, share its browsing context group",
-                "",
+"no Cross-Origin-Opener-Policy header",
                 "Send Cross-Origin-Opener-Policy: same-origin, or same-origin-allow-popups where sign-in windows are used.",
             );
             return Verdict::noted(OPENER, "coop-not-implemented");

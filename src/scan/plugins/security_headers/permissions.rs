@@ -27,7 +27,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
     };
     let open: Vec<&str> = policy
         .iter()
-        .filter(|(feature, allowed)| POWERFUL.contains(&&**feature) && is_open(allowed))
+        .filter(|(feature, allowed)| POWERFUL.contains(&feature.as_str()) && is_open(allowed))
         .map(|(feature, _)| feature.as_str())
         .collect();
     if !open.is_empty() {
@@ -56,7 +56,7 @@ fn missing(page: &Page<'_>, findings: &mut Findings) -> Verdict {
             Info,
             "permissions-policy-missing",
             "The page does not say which powerful features it does without",
-            "",
+"no Permissions-Policy header",
             "Send Permissions-Policy with what you do not use, such as camera=(), microphone=(), geolocation=().",
         );
     }

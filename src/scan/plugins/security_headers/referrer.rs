@@ -23,7 +23,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
             Info,
             "referrer-policy-missing",
             "How much of an address other sites learn is left to the browser",
-            "",
+            "no Referrer-Policy header",
             REMEDY,
         );
         return Verdict::scored(TEST, rules::MISSING);

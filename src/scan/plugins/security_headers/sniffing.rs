@@ -14,7 +14,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
             Low,
             "content-type-missing",
             "The answer does not say what it is",
-            "",
+            "no Content-Type header",
             "Send a Content-Type, with a charset where it is text.",
         );
     }
@@ -25,7 +25,7 @@ pub(crate) fn judge(page: &Page<'_>, findings: &mut Findings) -> Verdict {
                 Low,
                 "nosniff-missing",
                 "Browsers may guess what the answer is",
-                "",
+                "no X-Content-Type-Options header",
                 "Send X-Content-Type-Options: nosniff with every answer.",
             );
             return Verdict::scored(TEST, rules::MISSING);

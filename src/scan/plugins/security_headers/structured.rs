@@ -1,6 +1,8 @@
 //! Structured field values (RFC 9651), as much of them as the headers of this folder use: dictionaries and items of
 //! tokens, strings and numbers, inner lists of these, parameters.
 
+use std::collections::BTreeMap;
+
 /// A member of a dictionary, or an item on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -15,9 +17,9 @@ pub(crate) enum Value {
 }
 
 /// Reads a dictionary. A name that stands twice keeps its last value.
-pub(crate) fn dictionary(text: &str) -> Option<Vec<(String, Value)>> {
+pub(crate) fn dictionary(text: &str) -> Option<BTreeMap<String, Value>> {
     let mut reader = Reader(text.trim_matches([' ', '\t']));
-    let mut members: Vec<(String, Value)> = Vec::new();
+    let mut members = BTreeMap::new();
     if reader.0.is_empty() {
         return Some(members);
     }
@@ -29,8 +31,7 @@ pub(crate) fn dictionary(text: &str) -> Option<Vec<(String, Value)>> {
             Value::Other("?1".to_owned())
         };
         reader.parameters()?;
-        members.retain(|(held, _)| *held != name);
-        members.push((name, value));
+        members.insert(name, value);
         reader.spaces();
         if reader.0.is_empty() {
             return Some(members);
@@ -183,21 +184,19 @@ mod tests {
         let text = |text: &str| Value::Text(text.into());
         let read =
             dictionary(r#"geolocation=(), camera=(self "https://a.test"), usb=*;q=1, a=1.5;b, c"#).unwrap();
+        let expected = [
+            ("geolocation", Value::List(vec![])),
+            ("camera", Value::List(vec![token("self"), text("https://a.test")])),
+            ("usb", token("*")),
+            ("a", Value::Other("1.5".into())),
+            ("c", Value::Other("?1".into())),
+        ];
         assert_eq!(
             read,
-            [
-                ("geolocation".to_owned(), Value::List(vec![])),
-                (
-                    "camera".to_owned(),
-                    Value::List(vec![token("self"), text("https://a.test")])
-                ),
-                ("usb".to_owned(), token("*")),
-                ("a".to_owned(), Value::Other("1.5".into())),
-                ("c".to_owned(), Value::Other("?1".into())),
-            ]
+            expected.map(|(name, value)| (name.to_owned(), value)).into()
         );
-        assert_eq!(dictionary("a=1, a=b").unwrap(), [("a".to_owned(), token("b"))]);
-        assert_eq!(dictionary("").unwrap(), []);
+        assert_eq!(dictionary("a=1, a=b").unwrap()["a"], token("b"));
+        assert!(dictionary("").unwrap().is_empty());
     }
 
     #[test]

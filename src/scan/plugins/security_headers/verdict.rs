@@ -59,12 +59,12 @@ impl Verdict {
 
 const HIDDEN: &str = "hidden";
 
-/// The findings of one run, under this plugin's prefix.
+/// The findings of one run, under this plugin's prefix: at most one of each kind, however hostile the answer.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(pub(crate) Vec<Finding>);
 
 impl Findings {
-    /// Adds one. `evidence` is shortened: a hostile header must not fill a report.
+    /// Adds one, or adds its evidence to the one of the same kind.
     pub(crate) fn add(
         &mut self,
         severity: Severity,
@@ -73,8 +73,16 @@ impl Findings {
         evidence: &str,
         remediation: &'static str,
     ) {
+        let id = format!("security-headers/{kind}");
+        if let Some(same) = self.0.iter_mut().find(|finding| finding.id == id) {
+            same.severity = same.severity.max(severity);
+            if same.evidence.split(" | ").all(|held| held != evidence) {
+                same.evidence = shortened(&format!("{} | {evidence}", same.evidence));
+            }
+            return;
+        }
         self.0.push(
-            Finding::new(severity, format!("security-headers/{kind}"), title)
+            Finding::new(severity, id, title)
                 .evidence(shortened(evidence))
                 .remediation(remediation),
         );
@@ -87,5 +95,35 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_kind_is_found_once_with_all_its_evidence_and_its_worst_severity() {
+        let mut findings = Findings::default();
+        for (severity, evidence) in [(Severity::Low, "a"), (Severity::High, "b"), (Severity::Low, "a")] {
+            findings.add(severity, "odd", "Something is odd", evidence, "Mend it.");
+        }
+        assert_eq!(findings.0.len(), 1);
+        assert_eq!(
+            (findings.0[0].severity, &*findings.0[0].evidence),
+            (Severity::High, "a | b")
+        );
+    }
+
+    #[test]
+    fn evidence_is_cut_where_it_gets_long() {
+        let mut findings = Findings::default();
+        for number in 0..1000 {
+            findings.add(Severity::Low, "odd", "Odd", &format!("é{number}"), "");
+        }
+        assert_eq!(findings.0[0].evidence.chars().count(), 501);
+        assert!(findings.0[0].evidence.ends_with('…'));
     }
 }

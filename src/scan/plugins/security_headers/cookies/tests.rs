@@ -155,7 +155,7 @@ proptest! {
     fn no_value_breaks_the_parser(value in ".{0,80}", likely in "[a=; SecurMx\\-Age0-9_é]{0,60}") {
         for value in [&value, &likely] {
             let cookie = Cookie::parse(value);
-            let _ = (cookie.described(), cookie.broken_prefix());
+            let _ = (cookie.described(), cookie.breaks_its_prefix());
             prop_assert!(!cookie.name.contains([';', '=']));
         }
     }

@@ -64,7 +64,7 @@ fn missing(page: &Page<'_>, findings: &mut Findings) -> Verdict {
         Medium,
         "csp-missing",
         "There is no Content-Security-Policy",
-        "",
+"no Content-Security-Policy header",
         "Send one. A start that keeps most pages working: default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'.",
     );
     Verdict::scored(TEST, rules::MISSING)

@@ -14,7 +14,7 @@ pub(super) fn note_gaps(set: &Set<'_>, findings: &mut Findings) {
             if by_nonce { Medium } else { Low },
             "csp-base-uri-missing",
             "The policy does not say where a base element may point",
-            "",
+"no base-uri",
             "Add base-uri 'none' (or 'self'): an injected base element moves every relative script address elsewhere.",
         );
     }
@@ -23,7 +23,7 @@ pub(super) fn note_gaps(set: &Set<'_>, findings: &mut Findings) {
             Low,
             "csp-form-action-missing",
             "The policy does not say where forms may be sent",
-            "",
+            "no form-action",
             "Add form-action 'self' and the other addresses your forms go to; default-src does not cover it.",
         );
     }

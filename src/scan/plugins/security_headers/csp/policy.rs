@@ -10,6 +10,10 @@ pub(crate) struct Policy {
     pub(crate) duplicates: Vec<String>,
 }
 
+/// More policies, or more directives in one, than any site needs; what comes after is a hostile answer's and is left.
+const MOST_POLICIES: usize = 32;
+const MOST_DIRECTIVES: usize = 64;
+
 /// One directive: a name in lower case and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directive {
@@ -30,6 +34,7 @@ impl Policy {
             .flat_map(|value| value.split(','))
             .map(Self::parse)
             .filter(|policy| !policy.directives.is_empty())
+            .take(MOST_POLICIES)
             .collect()
     }
 
@@ -42,6 +47,9 @@ impl Policy {
             if policy.directive(&name).is_some() {
                 policy.duplicates.push(name);
                 continue;
+            }
+            if policy.directives.len() == MOST_DIRECTIVES {
+                break;
             }
             let words: Vec<&str> = words.collect();
             policy.directives.push(Directive {
@@ -186,6 +194,13 @@ mod tests {
         assert!(!inline("style-src 'sha256-abc=' 'unsafe-inline'"));
         assert!(!inline("script-src 'strict-dynamic' 'unsafe-inline'"));
         assert!(inline("style-src 'strict-dynamic' 'unsafe-inline'"));
+    }
+
+    #[test]
+    fn a_hostile_policy_is_read_up_to_a_bound() {
+        let text: String = (0..100_000).map(|n| format!("d{n};")).collect();
+        assert_eq!(one(&text).directives().len(), MOST_DIRECTIVES);
+        assert_eq!(Policy::list(["a,".repeat(1000).as_str()]).len(), MOST_POLICIES);
     }
 
     #[test]
