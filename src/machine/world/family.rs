@@ -404,7 +404,7 @@ mod tests {
             owner: Some(owner),
             patience: Patience::Forever,
         };
-        let mut take = |world: &mut World, owner| {
+        let take = |world: &mut World, owner| {
             world
                 .at_locks(NOW, locks, |locks, graph, wakes| {
                     locks.claim(NOW, claim(owner), graph, wakes)
