@@ -263,13 +263,17 @@ impl Channel {
 
     /// Turns away those who have waited as long as they would. Spurious calls do nothing.
     pub fn on_deadline(&mut self, now: Instant, selects: &mut Selects, wakes: &mut Wakes) {
-        while let Some((ticket, party)) = self.parties.expired(now) {
-            let (Party::Sender { select, .. } | Party::Receiver { select }) = party else {
-                continue;
+        while let Some(ticket) = self.parties.due(now) {
+            let select = match self.parties.get(ticket) {
+                Some(Party::Sender { select, .. } | Party::Receiver { select }) => *select,
+                Some(Party::Handed(_)) | None => None,
             };
-            // One whose select was decided elsewhere has been answered.
             if select.is_none_or(|select| selects.claim(select)) {
+                self.parties.leave(ticket);
                 wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
+            } else {
+                // Its select was decided elsewhere. It has what its host must ask back, so it stays until that does.
+                self.parties.give_up_at(ticket, Instant::FAR_FUTURE);
             }
         }
     }

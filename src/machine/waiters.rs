@@ -93,14 +93,18 @@ impl<T> Waiters<T> {
 
     /// Takes out one who gives up by now, the earliest first.
     pub fn expired(&mut self, now: Instant) -> Option<(Ticket, T)> {
+        let ticket = self.due(now)?;
+        self.leave(ticket).map(|value| (ticket, value))
+    }
+
+    /// The first who gives up by now; it stays until it is taken out or told to wait on.
+    pub fn due(&mut self, now: Instant) -> Option<Ticket> {
         if self.next.is_none_or(|at| at > now) {
             return None;
         }
         let slab = &self.slab;
-        let (_, (ticket, _)) = self.deadlines.pop(|armed| is_armed(slab, armed))?;
-        let waiter = self.slab.remove(ticket)?;
-        self.refresh();
-        Some((ticket, waiter.value))
+        let first = self.deadlines.peek(|armed| is_armed(slab, armed));
+        first.map(|(_, (ticket, _))| ticket)
     }
 
     /// When the first of them gives up.
