@@ -40,6 +40,7 @@ struct Shared<R: Runtime> {
     seeded: Cell<bool>,
     ledgers: RefCell<BTreeMap<MachineId, Rc<Ledger<R::Parker>>>>,
     watchers: RefCell<BTreeMap<u64, R::Parker>>,
+    sweepers: RefCell<BTreeMap<MachineId, Rc<dyn Fn()>>>,
     listeners: RefCell<BTreeMap<(MachineId, u64), Listener>>,
     names: RefCell<BTreeMap<MachineId, Rc<str>>>,
     numbers: Cell<u64>,
@@ -64,6 +65,7 @@ impl<R: Runtime> Host<R> {
             seeded: Cell::new(false),
             ledgers: RefCell::default(),
             watchers: RefCell::default(),
+            sweepers: RefCell::default(),
             listeners: RefCell::default(),
             names: RefCell::default(),
             numbers: Cell::new(0),
@@ -143,6 +145,12 @@ impl<R: Runtime> Host<R> {
     /// Closes the books of a machine that is gone.
     pub(crate) fn close_ledger(&self, machine: MachineId) {
         self.0.ledgers.borrow_mut().remove(&machine);
+        self.0.sweepers.borrow_mut().remove(&machine);
+    }
+
+    /// Says what to call when time has left something to drop at a machine, until [`close_ledger`](Self::close_ledger).
+    pub(crate) fn sweep_with(&self, machine: MachineId, sweep: impl Fn() + 'static) {
+        self.0.sweepers.borrow_mut().insert(machine, Rc::new(sweep));
     }
 
     /// Waits until `done` says so of the world; it is asked after every event, so this is for rare occasions.
@@ -197,6 +205,8 @@ impl<R: Runtime> Host<R> {
                     for listener in self.listeners_of(breaker) {
                         listener(transition);
                     }
+                } else if let Some(sweep) = self.next_errand() {
+                    sweep();
                 } else {
                     break;
                 }
@@ -206,6 +216,15 @@ impl<R: Runtime> Host<R> {
         let watchers: Vec<_> = self.0.watchers.borrow().values().cloned().collect();
         for watcher in watchers {
             watcher.unpark();
+        }
+    }
+
+    fn next_errand(&self) -> Option<Rc<dyn Fn()>> {
+        loop {
+            let machine = self.0.world.borrow_mut().errand()?;
+            if let Some(sweep) = self.0.sweepers.borrow().get(&machine) {
+                return Some(Rc::clone(sweep));
+            }
         }
     }
 

@@ -40,6 +40,10 @@ pub(crate) enum Stage {
     Expired,
     /// The machine was closed and its grace is over.
     Revoked,
+    /// Somebody else brought what it waits for.
+    Ready,
+    /// Somebody else failed to bring what it waits for.
+    Failed,
 }
 
 impl<P> Ledger<P> {
@@ -117,9 +121,14 @@ impl<P> Seat<P> {
             Why::Refused(refusal) => Stage::Refused(refusal),
             Why::Expired => Stage::Expired,
             Why::Revoked => Stage::Revoked,
-            // Said to those who wait for somebody else's work, never to those who wait for a place.
-            Why::Ready | Why::Failed => return,
+            Why::Ready => Stage::Ready,
+            Why::Failed => Stage::Failed,
         });
+    }
+
+    /// Waits again, after what was there is not what it waits for.
+    pub(crate) fn wait_on(&self) {
+        self.stage.set(Stage::Queued);
     }
 
     pub(crate) fn hold_on(&self) {
@@ -131,7 +140,9 @@ impl<P> Seat<P> {
             id: self.id,
             name: self.name.clone(),
             state: match self.stage.get() {
-                Stage::Outside | Stage::Queued | Stage::Refused(_) => TaskState::Queued,
+                Stage::Outside | Stage::Queued | Stage::Refused(_) | Stage::Ready | Stage::Failed => {
+                    TaskState::Queued
+                }
                 Stage::Holding => TaskState::Running,
                 Stage::Expired | Stage::Revoked => TaskState::Abandoned,
             },

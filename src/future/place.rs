@@ -115,7 +115,7 @@ impl<R: Runtime> Place<R> {
     fn poll_granted(&self, context: &mut Context<'_>) -> Poll<Result<(), AcquireError>> {
         let now = || self.machine.host.runtime().now();
         self.seated.poll_stage(context, |stage| match stage {
-            Stage::Outside | Stage::Queued => None,
+            Stage::Outside | Stage::Queued | Stage::Ready | Stage::Failed => None,
             Stage::Holding => Some(Ok(())),
             Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
             Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),

@@ -175,7 +175,7 @@ impl<R: Runtime> Turn<R> {
                 Stage::Holding => Some(Ok(())),
                 Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
                 Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
-                Stage::Outside | Stage::Queued => None,
+                Stage::Outside | Stage::Queued | Stage::Ready | Stage::Failed => None,
             })
         })
         .await;

@@ -193,7 +193,7 @@ impl<R: Runtime, T: 'static, E: 'static> Job<R, T, E> {
             return;
         }
         let accepted = match seat.stage() {
-            Stage::Outside => return,
+            Stage::Outside | Stage::Ready | Stage::Failed => return,
             Stage::Refused(refusal) => Err(AcquireError::new(refusal, self.runtime.now())),
             Stage::Queued | Stage::Holding | Stage::Expired | Stage::Revoked => Ok(()),
         };

@@ -93,7 +93,7 @@ impl<R: Runtime> Turn<R> {
 
     pub(crate) fn poll_come(&self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.seated.poll_stage(context, |stage| match stage {
-            Stage::Outside | Stage::Queued => None,
+            Stage::Outside | Stage::Queued | Stage::Ready | Stage::Failed => None,
             Stage::Holding => Some(Ok(())),
             Stage::Refused(refusal) => Some(Err(refusal)),
             Stage::Expired | Stage::Revoked => Some(Err(Refusal::Closed)),

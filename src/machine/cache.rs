@@ -198,7 +198,13 @@ impl Cache {
         wakes: &mut Wakes,
     ) -> Result<Stored, StaleTicket> {
         self.expire(now);
-        let landed = self.flights.land(ticket, Why::Ready, wakes)?;
+        let landed = self.flights.land(ticket, Why::Ready, wakes);
+        if landed.is_err() {
+            for tag in store.depends_on {
+                self.forget(*tag);
+            }
+        }
+        let landed = landed?;
         let key = Key {
             id: landed.key,
             hash: landed.hash,
@@ -215,18 +221,19 @@ impl Cache {
         Ok(stored)
     }
 
-    /// The loader failed. All who waited are told [`Why::Failed`]; a stale value stays until its time is over.
+    /// The loader failed. All who waited are told [`Why::Failed`]; a stale value stays until its time is over. Says whether the failure
+    /// is remembered.
     ///
     /// # Errors
     /// [`StaleTicket`] when the load is not the caller's any more.
-    pub fn failed(&mut self, now: Instant, ticket: Ticket, wakes: &mut Wakes) -> Result<(), StaleTicket> {
+    pub fn failed(&mut self, now: Instant, ticket: Ticket, wakes: &mut Wakes) -> Result<bool, StaleTicket> {
         self.expire(now);
         let landed = self.flights.land(ticket, Why::Failed, wakes)?;
         self.stats.load_failures += 1;
-        if landed.counts
+        let remembered = landed.counts
             && !self.config.negative_ttl.is_zero()
-            && self.peek(now, landed.key) == Lookup::Missing
-        {
+            && self.peek(now, landed.key) == Lookup::Missing;
+        if remembered {
             let key = Key {
                 id: landed.key,
                 hash: landed.hash,
@@ -238,7 +245,7 @@ impl Cache {
             self.put(now, key, store, Kind::Failure);
         }
         self.landed(landed.key);
-        Ok(())
+        Ok(remembered)
     }
 
     /// Somebody who loads or waits gives up. If it was the loader, the oldest waiter is told [`Why::Granted`] and loads.

@@ -226,7 +226,7 @@ fn a_failed_load_fails_for_all_who_wait_and_the_next_one_tries_again() {
     let mut wakes = Wakes::new();
     let loader = run(cache.load(at(0), key(1)));
     let waiter = wait(cache.load(at(0), key(1)));
-    assert_eq!(cache.failed(at(1), loader, &mut wakes), Ok(()));
+    assert_eq!(cache.failed(at(1), loader, &mut wakes), Ok(false));
     assert_eq!(woken(&mut wakes), [(waiter, Why::Failed)]);
     run(cache.load(at(1), key(1)));
 }
@@ -239,7 +239,7 @@ fn a_failure_is_remembered_for_the_negative_ttl() {
     });
     let mut wakes = Wakes::new();
     let loader = run(cache.load(at(0), key(1)));
-    cache.failed(at(1), loader, &mut wakes).unwrap();
+    assert_eq!(cache.failed(at(1), loader, &mut wakes), Ok(true));
     assert_eq!(cache.load(at(5), key(1)), Load::Negative);
     assert_eq!(cache.stats().negative_hits, 1);
     run(cache.load(at(6), key(1)));
