@@ -398,6 +398,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_started_empty_or_cooled_down_wakes_its_host_later() {
+        let mut scene = drained();
+        let waiter = scene.wait(0, 1, None);
+        scene.limiter.start_empty(at(50));
+        assert_eq!(scene.limiter.next_deadline(), Some(at(150)));
+        scene.limiter.cool_down(at(60), at(200));
+        assert_eq!(scene.limiter.next_deadline(), Some(at(200)));
+        assert_eq!(scene.time(199), []);
+        assert_eq!(scene.time(200), [(waiter, Why::Granted)]);
+    }
+
+    #[test]
     fn closing_refuses_everybody_once() {
         let mut scene = drained();
         let waiter = scene.wait(0, 1, ms(500));
@@ -406,6 +418,7 @@ mod tests {
         assert_eq!(scene.limiter.next_deadline(), None);
         assert_eq!(scene.time(10_000), []);
         assert_eq!(scene.ask(10_000, 1, None), Limited::Refused(Refusal::Closed));
+        assert_eq!(scene.limiter.counts().denied, 2);
     }
 
     #[test]
