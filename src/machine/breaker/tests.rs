@@ -441,6 +441,34 @@ fn a_frozen_clock_keeps_it_open_and_one_set_back_does_not_keep_it_open_for_ever(
 }
 
 #[test]
+fn eras_come_round_and_passes_still_tell_them_apart() {
+    let mut scene = scene(one_second());
+    scene.breaker.era = ERAS;
+    let stale = scene.admit().unwrap();
+    assert_eq!(scene.fail(5), OPENED);
+    assert_eq!(scene.breaker.era, 0);
+    scene.later(1000);
+    assert_eq!(
+        scene.end(stale, Outcome::Success).map(|change| change.to),
+        Some(BreakerState::HalfOpen)
+    );
+    assert_eq!(scene.call(Outcome::Success), CLOSED);
+}
+
+#[test]
+fn a_recovery_forgets_the_last_wait_too() {
+    let backoff = Backoff::new(ms(1000), ms(1_000_000), 2.0, Jitter::Decorrelated).unwrap();
+    let mut scene = scene(BreakerConfig::default().open_for_growing(backoff).unwrap());
+    for _ in 0..50 {
+        scene.fail(5);
+        let stay = scene.breaker.next_deadline().unwrap() - at(scene.now);
+        assert!(stay <= ms(3000), "{stay:?} is more than the first wait can be");
+        scene.later(3000);
+        scene.call(Outcome::Success);
+    }
+}
+
+#[test]
 fn it_counts_what_it_saw() {
     let mut scene = scene(one_second());
     scene.call(Outcome::Success);
