@@ -174,7 +174,7 @@ export class McpSite {
     const start = params.cursor === undefined ? 0 : readCursor(kind, params.cursor);
     if (start === undefined)
       return { error: { code: INVALID_PARAMS, message: "This cursor was not handed out here" } };
-    const end = start + this.#options.pageSize;
+    const end = start + Math.min(this.#options.pageSize, entries.length);
     const shown = endless
       ? entries.map((entry) => ({ ...entry, name: `${entry.name}_${start}` }))
       : entries.slice(start, end);

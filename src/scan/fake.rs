@@ -105,6 +105,12 @@ impl Fetcher for FakeFetcher {
                 }
             }
             answer.result.map(|mut response| {
+                let bytes = &response.body.bytes;
+                let enough =
+                    (0..bytes.len()).find(|read| request.has_enough(&response.headers, &bytes[..*read]));
+                if let Some(enough) = enough {
+                    response.body.bytes.truncate(enough);
+                }
                 if response.url.is_empty() {
                     response.url = request.url;
                 }

@@ -77,17 +77,19 @@ pub struct Request {
     pub max_body: usize,
     /// How long the whole exchange may take. Default: 10 s.
     pub timeout: Duration,
+    /// How long the body may take once the head is there; what is read by then counts. Default: what is left of `timeout`.
+    pub body_timeout: Option<Duration>,
     /// Whether the answer must be readable. Default: yes.
     pub visibility: Visibility,
     /// Says of the body so far that it is enough, for answers that do not end by themselves. Default: never.
     pub enough: Option<Enough>,
 }
 
-/// A test of the body so far.
+/// A test of the head of an answer and of its body so far.
 #[derive(Clone)]
 pub struct Enough(Rc<BodyTest>);
 
-type BodyTest = dyn Fn(&[u8]) -> bool;
+type BodyTest = dyn Fn(&Headers, &[u8]) -> bool;
 
 impl fmt::Debug for Enough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +113,7 @@ impl Request {
             redirect: Redirect::Follow,
             max_body: 1 << 20,
             timeout: Duration::from_secs(10),
+            body_timeout: None,
             visibility: Visibility::Readable,
             enough: None,
         }
@@ -151,16 +154,25 @@ impl Request {
         self
     }
 
-    /// The same request that stops reading as soon as the body so far passes this test.
+    /// The same request with a bound on the time for its body.
     #[must_use]
-    pub fn until(mut self, enough: impl Fn(&[u8]) -> bool + 'static) -> Self {
+    pub fn body_timeout(mut self, limit: Duration) -> Self {
+        self.body_timeout = Some(limit);
+        self
+    }
+
+    /// The same request that stops reading as soon as the headers and the body so far pass this test.
+    #[must_use]
+    pub fn until(mut self, enough: impl Fn(&Headers, &[u8]) -> bool + 'static) -> Self {
         self.enough = Some(Enough(Rc::new(enough)));
         self
     }
 
     /// Whether the body so far is enough.
-    pub fn has_enough(&self, body: &[u8]) -> bool {
-        self.enough.as_ref().is_some_and(|enough| (enough.0)(body))
+    pub fn has_enough(&self, headers: &Headers, body: &[u8]) -> bool {
+        self.enough
+            .as_ref()
+            .is_some_and(|enough| (enough.0)(headers, body))
     }
 
     /// The same request for which an answer that cannot be read is enough.

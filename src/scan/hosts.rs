@@ -13,6 +13,7 @@ use futures::future::LocalBoxFuture;
 use super::config::HostConfig;
 use super::event::BreakerState;
 use super::fetch::{Capabilities, FetchError, FetchErrorKind, Fetcher, Request, Response};
+use super::http_date;
 use super::metrics::{HostMetrics, Meter, RequestMetrics};
 use crate::future::{AcquireError, Host, Pool, PoolOptions, RunError, RunOptions, Runtime, Subscription};
 use crate::machine::breaker::{self, BreakerConfig, Transition};
@@ -142,7 +143,7 @@ impl<R: Runtime> Hosts<R> {
         self.count(origin, &result, now);
         if let Ok(response) = &result
             && matches!(response.status, 429 | 503)
-            && let Some(pause) = response.header("retry-after").value().and_then(seconds_of)
+            && let Some(pause) = pause_of(response)
         {
             // Said while the slot is still held, so that nobody slips through.
             if pause > LONGEST_COOLDOWN {
@@ -343,12 +344,17 @@ fn unsent(why: String) -> FetchError {
     FetchError::new(FetchErrorKind::Other, why)
 }
 
-/// `Retry-After` in its seconds form; the date form needs a calendar clock, which a scan does not have.
-fn seconds_of(text: &str) -> Option<Duration> {
-    text.trim()
-        .parse::<u32>()
-        .ok()
-        .map(|seconds| Duration::from_secs(seconds.into()))
+/// `Retry-After` in either form; a date counts from the answer's own `Date`, so that no clocks need to agree.
+fn pause_of(response: &Response) -> Option<Duration> {
+    let text = response.header("retry-after").value()?;
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let (until, now) = (
+        http_date::parse(text)?,
+        http_date::parse(response.header("date").value()?)?,
+    );
+    u64::try_from(until - now).ok().map(Duration::from_secs)
 }
 
 fn authority(url: &str) -> &str {
@@ -484,5 +490,18 @@ mod tests {
         assert_eq!(runtime.now(), Instant::from_micros(2_000_000));
         let refused = runtime.block_on(get(&hosts)).unwrap_err();
         assert_eq!(refused.message, "it asked to be left alone for another 60 s");
+    }
+
+    #[test]
+    fn a_retry_after_that_is_a_date_counts_from_the_answers_own_date() {
+        let (runtime, fake, hosts) = hosts();
+        fake.on("http://a/", |_| {
+            Answer::status(503)
+                .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
+                .header("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT")
+        });
+        runtime.block_on(get(&hosts)).unwrap();
+        runtime.block_on(get(&hosts)).unwrap();
+        assert_eq!(runtime.now(), Instant::from_micros(3_000_000));
     }
 }

@@ -16,6 +16,7 @@ pub mod fake;
 pub mod fetch;
 pub mod finding;
 mod hosts;
+mod http_date;
 mod levels;
 pub mod metrics;
 mod monitor;

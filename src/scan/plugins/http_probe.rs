@@ -13,7 +13,9 @@ use crate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, Plugin
 use crate::scan::target::{Scheme, Target};
 
 /// Enough for a page's head and for what later plugins search in it.
-const MOST_BODY: usize = 512 * 1024;
+const MOST_BODY: usize = 256 * 1024;
+/// A page that drips is read so long; its head has told most by then.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a host that is left alone is waited for.
 const PATIENCE: u32 = 2;
 
@@ -75,6 +77,7 @@ impl HttpProbe {
             let request = Request::get(target.url())
                 .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
                 .timeout(self.timeout)
+                .body_timeout(BODY_TIMEOUT)
                 .max_body(most);
             match ctx.fetch(request).await {
                 Ok(response) => probe.answered(response),

@@ -1,5 +1,6 @@
 //! [`WebFetcher`]: the host's own `fetch`.
 
+use futures::FutureExt;
 use futures::future::{Either, LocalBoxFuture, select};
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -77,8 +78,12 @@ impl WebFetcher {
         let head = runtime.now().since(started);
         let mut response = self.read_head(&answer, request);
         let mut body = Body::default();
-        let reading = Box::pin(read_body(&answer, request, &mut body));
-        let in_time = matches!(select(reading, late).await, Either::Left(_));
+        let reading = Box::pin(read_body(&answer, request, &response.headers, &mut body));
+        let body_late = match request.body_timeout {
+            Some(limit) => select(late, runtime.sleep(limit)).map(drop).left_future(),
+            None => late.right_future(),
+        };
+        let in_time = matches!(select(reading, body_late).await, Either::Left(_));
         body.truncated |= !in_time;
         response.body = body;
         response.timings = Timings {
@@ -126,7 +131,12 @@ impl WebFetcher {
         );
         set(&init, "signal", &abort.signal());
         if let Some(body) = &request.body {
-            set(&init, "body", &Uint8Array::from(body.as_slice()));
+            // Text as a string: Node cannot send bytes a second time when a redirect asks for it.
+            let body = match core::str::from_utf8(body) {
+                Ok(text) => JsValue::from_str(text),
+                Err(_) => Uint8Array::from(body.as_slice()).into(),
+            };
+            set(&init, "body", &body);
         }
         match self.host {
             Host::Browser => {
@@ -229,7 +239,7 @@ fn header_list(headers: &JsValue) -> Vec<(String, String)> {
 }
 
 /// Reads up to the request's bound, or until it has seen enough. A body that breaks off is one that was cut short.
-async fn read_body(answer: &JsValue, request: &Request, body: &mut Body) {
+async fn read_body(answer: &JsValue, request: &Request, headers: &Headers, body: &mut Body) {
     let stream = property(answer, "body");
     let Some(reader) = method(&stream, "getReader").and_then(|get| get.call0(&stream).ok()) else {
         return;
@@ -238,11 +248,11 @@ async fn read_body(answer: &JsValue, request: &Request, body: &mut Body) {
     let Some(read) = method(&reader, "read") else {
         return;
     };
-    while body.bytes.len() <= request.max_body && !request.has_enough(&body.bytes) {
-        if request.max_body == 0 {
-            body.truncated = true;
-            return;
-        }
+    if request.max_body == 0 {
+        body.truncated = true;
+        return;
+    }
+    while body.bytes.len() <= request.max_body && !request.has_enough(headers, &body.bytes) {
         let Some(promise) = read
             .call0(&reader)
             .ok()

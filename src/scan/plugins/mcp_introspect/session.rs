@@ -6,7 +6,7 @@ use core::time::Duration;
 use serde_json::{Value, json};
 
 use super::sse;
-use crate::scan::fetch::{FetchError, Method, Request, Response, Seen};
+use crate::scan::fetch::{FetchError, Headers, Method, Request, Response, Seen};
 use crate::scan::plugin::Context;
 
 /// The versions this client speaks, newest first.
@@ -170,15 +170,7 @@ impl<'a> Session<'a> {
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
             .body(message.to_string())
-            // A server may leave its stream open after the answer.
-            .until(move |body| {
-                id.is_some_and(|id| {
-                    sse::parse(body)
-                        .events
-                        .iter()
-                        .any(|e| answers(&e.data, id).is_some())
-                })
-            });
+            .until(until_answered(id));
         self.ctx.fetch(request).await
     }
 
@@ -234,12 +226,7 @@ impl<'a> Session<'a> {
                 .request(Method::Get)
                 .header("accept", "text/event-stream")
                 .header("last-event-id", &last);
-            let request = request.until(move |body| {
-                sse::parse(body)
-                    .events
-                    .iter()
-                    .any(|event| answers(&event.data, id).is_some())
-            });
+            let request = request.until(until_answered(Some(id)));
             let response = self.ctx.fetch(request).await.ok().filter(is_stream)?;
             if let Some(answer) = self.answer_in(&response, id) {
                 return Some(answer);
@@ -269,10 +256,41 @@ impl Opened {
 }
 
 fn is_stream(response: &Response) -> bool {
-    let kind = response.header("content-type").value().unwrap_or_default();
-    kind.trim_start()
-        .to_ascii_lowercase()
-        .starts_with("text/event-stream")
+    content_type(&response.headers) == ContentType::Events
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ContentType {
+    Json,
+    Events,
+    Other,
+}
+
+fn content_type(headers: &Headers) -> ContentType {
+    let kind = headers.first("content-type").value().unwrap_or_default();
+    let essence = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match essence.as_str() {
+        "text/event-stream" => ContentType::Events,
+        "application/json" => ContentType::Json,
+        essence if essence.ends_with("+json") => ContentType::Json,
+        _ => ContentType::Other,
+    }
+}
+
+/// Reading ends with the answer, for a server may leave its stream open, and begins only where there can be one: a page of
+/// any size is of no interest.
+fn until_answered(id: Option<u64>) -> impl Fn(&Headers, &[u8]) -> bool + 'static {
+    let answered = sse::watch(move |data| id.is_some_and(|id| answers(data, id).is_some()));
+    move |headers, body| match content_type(headers) {
+        ContentType::Events => answered(body),
+        ContentType::Json => false,
+        ContentType::Other => true,
+    }
 }
 
 /// The message in `text`, if it is the answer to `id`. Batches existed in 2025-03-26.

@@ -1,5 +1,7 @@
 //! Server-sent events, as the HTML standard parses them ("Interpreting an event stream").
 
+use core::cell::Cell;
+
 /// One event that has arrived whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
@@ -57,6 +59,32 @@ pub(super) fn parse(bytes: &[u8]) -> Stream {
     stream
 }
 
+/// Watches a stream that grows, and says when an event's data passes a test. Each event is read once.
+pub(super) fn watch(wanted: impl Fn(&str) -> bool + 'static) -> impl Fn(&[u8]) -> bool + 'static {
+    let read = Cell::new(0);
+    move |body| {
+        let from = read.get().min(body.len());
+        let Some(end) = last_blank_line(&body[from..]).map(|at| from + at) else {
+            return false;
+        };
+        read.set(end);
+        parse(&body[from..end])
+            .events
+            .iter()
+            .any(|event| wanted(&event.data))
+    }
+}
+
+/// Where the last blank line of `bytes` ends.
+fn last_blank_line(bytes: &[u8]) -> Option<usize> {
+    let ends = |at: usize| {
+        [&b"\n\n"[..], b"\r\r", b"\n\r\n"]
+            .iter()
+            .any(|blank| bytes[..at].ends_with(blank))
+    };
+    (2..=bytes.len()).rev().find(|at| ends(*at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +123,17 @@ mod tests {
             (stream.events.len(), stream.last_id.as_deref(), stream.retry),
             (0, Some("7"), Some(50))
         );
+    }
+
+    #[test]
+    fn a_growing_stream_is_watched_whatever_way_it_is_cut() {
+        let stream = b": hi\r\n\r\ndata: one\n\nid: 3\ndata: two\r\n\r\ndata: three\n\n";
+        for step in 1..=stream.len() {
+            let passes = watch(|data| data == "two");
+            let first = (1..=stream.len())
+                .filter(|n| n % step == 0 || *n == stream.len())
+                .find(|n| passes(&stream[..*n]));
+            assert!(first.is_some_and(|n| n >= 38), "{step}: {first:?}");
+        }
     }
 }
