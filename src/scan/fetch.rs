@@ -269,7 +269,7 @@ impl Headers {
     pub fn first(&self, name: &str) -> Seen<'_> {
         match self.all(name).next() {
             Some(value) => Seen::Value(value),
-            None if self.view.hides(name) => Seen::Hidden,
+            None if self.hides(name) => Seen::Hidden,
             None => Seen::Missing,
         }
     }
@@ -283,8 +283,18 @@ impl Headers {
     }
 
     /// Whether the platform would hide this header if it were there. `name` in lower case.
+    ///
+    /// What the target exposes to pages cannot hide from them; `*` is everything, because a scan's requests carry no
+    /// credentials. Cookies always hide.
     pub fn hides(&self, name: &str) -> bool {
+        let exposed = || {
+            self.all("access-control-expose-headers")
+                .flat_map(|value| value.split(','))
+                .map(str::trim)
+                .any(|exposed| exposed == "*" || exposed.eq_ignore_ascii_case(name))
+        };
         self.view.hides(name)
+            && !(self.view == HeaderView::Cors && !HeaderView::NoCookies.hides(name) && exposed())
     }
 }
 
@@ -483,6 +493,19 @@ mod tests {
             Seen::Missing,
             "a safelisted header cannot hide"
         );
+    }
+
+    #[test]
+    fn what_a_target_exposes_cannot_hide_but_for_cookies() {
+        let exposing = |names: &str| Headers {
+            list: vec![("access-control-expose-headers".into(), names.into())],
+            view: HeaderView::Cors,
+        };
+        assert_eq!(exposing("*").first("mcp-session-id"), Seen::Missing);
+        assert_eq!(exposing("*").first("set-cookie"), Seen::Hidden);
+        let some = exposing("X-One, MCP-Session-Id");
+        assert_eq!(some.first("mcp-session-id"), Seen::Missing);
+        assert_eq!(some.first("strict-transport-security"), Seen::Hidden);
     }
 
     #[test]
