@@ -7,7 +7,7 @@ import { foreignLine } from "./foreign.js";
 import { PLUGIN_NAMES, PLUGINS } from "./plugins.js";
 
 const TARGETS_HINT =
-  "One a line: URL, host, host:port or host:8000-8010. Lines that begin with # are left out.";
+  "URLs, hosts, host:port or host:8000-8010, separated by lines, spaces or commas. # begins a comment.";
 const SETTINGS_HINT = "Workers: plugins at once on one target. Timeout: of one request.";
 
 /** What the form asks for. */

@@ -1,5 +1,6 @@
 // The list of targets. Only the rows in sight exist as elements, so a list of fifty thousand costs what one of fifty does.
 
+import type { PluginResult } from "tidegate/scan";
 import { type Board, type Filter, failed, type Row, unreachable } from "./board.js";
 import { build, say } from "./build.js";
 import { duration, plural } from "./figures.js";
@@ -11,7 +12,14 @@ const ROW = 46;
 /** Rows made beyond each edge of what is in sight. */
 const MARGIN = 6;
 
-const MARKS: Record<string, string> = { ok: "●", error: "✕", timeout: "◷", skipped: "–", cancelled: "○" };
+const MARKS: Record<string, string> = {
+  ok: "●",
+  error: "✕",
+  timeout: "◷",
+  unreachable: "✕",
+  skipped: "–",
+  cancelled: "○",
+};
 
 export interface ListParts {
   list: HTMLElement;
@@ -212,7 +220,7 @@ function fillRow(element: HTMLElement, row: Row, plugins: readonly string[]): vo
   say(summary, line);
   plugins.forEach((name, index) => {
     const cell = cells.children[index] as HTMLElement | undefined;
-    const status = row.results.get(name)?.status ?? "pending";
+    const status = statusOf(row.results.get(name));
     if (cell === undefined || cell.dataset.status === status) return;
     cell.dataset.status = status;
     cell.textContent = MARKS[status] ?? "·";
@@ -224,6 +232,12 @@ function fillRow(element: HTMLElement, row: Row, plugins: readonly string[]): vo
   say(time, spent === 0 ? "" : duration(spent));
   const label = `${foreignLine(row.target)}. ${line}. ${plural(row.findings, "finding")}${row.worst === null ? "" : `, worst ${row.worst}`}. ${row.results.size} of ${plugins.length} runs done.`;
   if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
+}
+
+/** How a run ended, as a reader sees it: a probe that learns that nobody answers has not gone well for the target. */
+function statusOf(result: PluginResult | undefined): string {
+  if (result === undefined) return "pending";
+  return unreachable(result) ? "unreachable" : result.status;
 }
 
 /** One line for the list: what the HTTP probe learned, else what another plugin did, else what went wrong. */

@@ -61,12 +61,7 @@ export class Readouts {
     if (event.type === "started") this.#move(event.resumed, event.total);
     else if (event.type === "progress") {
       this.#move(event.done, event.total);
-      say(
-        this.#eta,
-        event.paused || event.eta === null || event.done === event.total
-          ? ""
-          : `about ${duration(event.eta)} to go`,
-      );
+      say(this.#eta, event.paused || event.done === event.total ? "" : remaining(event.eta));
       this.metrics(event.metrics);
     } else if (event.type === "done") {
       const { started, finished, results } = event.report;
@@ -90,4 +85,10 @@ export class Readouts {
     this.#bar.setAttribute("aria-valuenow", String(done));
     this.#bar.style.setProperty("--share", String(total === 0 ? 0 : done / total));
   }
+}
+
+/** An estimate, in no finer steps than it deserves. */
+function remaining(eta: number | null): string {
+  if (eta === null) return "";
+  return eta < 1000 ? "under 1 s to go" : `about ${duration(Math.round(eta / 1000) * 1000)} to go`;
 }
