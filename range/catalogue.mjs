@@ -68,7 +68,7 @@ function paces() {
     page("fast", "Answers at once", {}, { whenFaulty: DOWN }),
     page("steady", "Answers after 20 ms", { delay: 20 }, { whenFaulty: SHAKY }),
     page("slow", "Answers after 400 ms", { delay: 400 }),
-    page("very-slow", "Answers after 1.5 s", { delay: 1500 }),
+    page("very-slow", "Answers after 1.2 s", { delay: 1200 }),
     page("uneven", "Answers after anything from 5 to 250 ms", { delay: [5, 250] }),
     page(
       "harbour",

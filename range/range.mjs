@@ -8,7 +8,7 @@ import { REFERENCE_TOOLS, startReference } from "./reference.mjs";
 import { LOOPBACK, Target } from "./target.mjs";
 
 /** What a scan of the range does well to set: some of its targets never answer, and each would cost the full default. */
-const SUGGESTED = { requestTimeout: 2000 };
+const SUGGESTED = { requestTimeout: 3000 };
 
 /**
  * @typedef {object} RangeOptions

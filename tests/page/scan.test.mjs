@@ -146,6 +146,6 @@ async function settled(page) {
     const now = site.range.state().targets.reduce((sum, target) => sum + target.hits, 0);
     if (now === last) return;
     last = now;
-    await page.waitForTimeout(2600); // longer than any target of the range takes to answer or to be given up
+    await page.waitForTimeout(3600); // longer than any target of the range takes to answer or to be given up
   }
 }
