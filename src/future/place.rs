@@ -116,9 +116,10 @@ impl<R: Runtime> Place<R> {
         let now = || self.machine.host.runtime().now();
         self.seated.poll_stage(context, |stage| match stage {
             Stage::Outside | Stage::Queued | Stage::Ready | Stage::Failed => None,
-            Stage::Holding => Some(Ok(())),
+            // One whose time was over before it was looked at had its slots; whoever runs in them will see.
+            Stage::Holding | Stage::Expired => Some(Ok(())),
             Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
-            Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
+            Stage::Revoked => Some(Err(AcquireError::Closed)),
         })
     }
 
@@ -129,6 +130,11 @@ impl<R: Runtime> Place<R> {
             Stage::Revoked => Some(Ended::Revoked),
             _ => None,
         })
+    }
+
+    /// Whether its time was over before anybody looked.
+    pub(crate) fn came_too_late(&self) -> bool {
+        self.seated.stage() == Stage::Expired
     }
 
     /// Whether the slots stay with it although its time is over.

@@ -29,6 +29,9 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     place.granted().await?;
+    if place.came_too_late() {
+        return Err(timed_out(&place, options, limit(&place, options)));
+    }
     // From here on the task's function has been called: tokens are spent, and what is dropped says nothing about its target.
     place.ends_with(Outcome::Ignored);
     let limit = limit(&place, options);

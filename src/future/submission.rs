@@ -36,6 +36,7 @@ struct Job<R: Runtime, T, E> {
     state: RefCell<State<T, E>>,
     accepted: Cell<Option<Result<(), AcquireError>>>,
     cancelled: Cell<bool>,
+    id: Cell<Option<u64>>,
     // The runner's own, then those who wait for acceptance or the end.
     runner: R::Parker,
     waiting: RefCell<Vec<R::Parker>>,
@@ -57,6 +58,7 @@ impl<R: Runtime, T: 'static, E: 'static> Submission<R, T, E> {
     ) -> Self {
         let job = Job::new(runtime);
         let seat = Rc::clone(place.seat());
+        job.id.set(Some(seat.id));
         let early: Early<T, E> = {
             let job = Rc::downgrade(&job);
             Box::new(move |result| {
@@ -118,6 +120,11 @@ impl<R: Runtime, T: 'static, E: 'static> Submission<R, T, E> {
         true
     }
 
+    /// The number by which lists of tasks know it; `None` if it was turned away at once.
+    pub fn id(&self) -> Option<u64> {
+        self.job.id.get()
+    }
+
     /// Whether its result is there.
     pub fn is_done(&self) -> bool {
         !matches!(*self.job.state.borrow(), State::Open)
@@ -153,6 +160,7 @@ impl<R: Runtime, T: 'static, E: 'static> Job<R, T, E> {
             state: RefCell::new(State::Open),
             accepted: Cell::new(None),
             cancelled: Cell::new(false),
+            id: Cell::new(None),
             runner: runtime.park(),
             waiting: RefCell::default(),
         })

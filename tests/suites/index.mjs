@@ -5,7 +5,7 @@
 import { format, lint, types } from "./checks.mjs";
 import { conformance } from "./conformance.mjs";
 import { javascript, packaging, page } from "./javascript.mjs";
-import { rustDocs, rustHost, rustWasm } from "./rust.mjs";
+import { rustDocs, rustHost, rustWasm, simulation } from "./rust.mjs";
 
 /**
  * @typedef {object} Suite
@@ -24,6 +24,7 @@ export const suites = [
   rustHost,
   rustDocs,
   rustWasm,
+  simulation,
   javascript,
   ...conformance,
   page,

@@ -62,6 +62,22 @@ export const rustDocs = {
   run: (tally) => cargoTest(tally, ["-p", "tidegate", "--features", "scan", "--doc"]),
 };
 
+/** Seeds and steps that are walked each time; any other by `npm run sim -- --seed S --steps N`. */
+const SIMULATED = ["--seed", "2", "--seeds", "20", "--steps", "50000"];
+
+export const simulation = {
+  name: "simulation",
+  what: "every policy at once in virtual time, with faults, by 20 seeds",
+  needs: [toolchains],
+  async run(tally) {
+    const build = ["run", "--quiet", "--profile", "sim", "--example", "sim", "--", ...SIMULATED];
+    const { code, output } = await run("cargo", build, { cwd: root, timeout: 1_200_000 });
+    const walked = output.match(/no invariant broken/g)?.length ?? 0;
+    tally.pass(walked);
+    if (code !== 0 || walked !== 20) tally.fail(`simulation: ${output.trim().split("\n").at(-1)}`);
+  },
+};
+
 export const rustWasm = {
   name: "rust-wasm",
   what: "the same Rust tests in wasm",
