@@ -4,7 +4,7 @@
 
 import { build } from "../pkg-config/build.mjs";
 import { readFlags } from "./flags.mjs";
-import { atExit, duration, main } from "./step.mjs";
+import { duration, main } from "./step.mjs";
 
 await main(async () => {
   const { port } = readFlags({ port: { kind: "integer", min: 0, max: 65_535 } });
@@ -12,8 +12,10 @@ await main(async () => {
   await build();
   const { serve } = await import("../range/serve.mjs");
   const site = await serve({ port });
-  const close = () => site.close();
-  atExit(close);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.removeAllListeners(signal); // those of the build's own processes, which have ended
+    process.once(signal, () => site.close().finally(() => process.exit(0)));
+  }
   console.log(
     `ready in ${duration(performance.now() - began)}: ${site.url} (${site.range.index().targets.length} targets beside it; Ctrl+C ends it)`,
   );

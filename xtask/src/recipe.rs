@@ -36,14 +36,6 @@ impl Recipe {
         [CORE, SCAN, TRAP].into_iter().find(|recipe| recipe.name == name)
     }
 
-    /// Whether the crate has the recipe's feature.
-    pub fn exists(&self, manifest: &str) -> bool {
-        manifest.lines().any(|line| {
-            line.strip_prefix(self.features)
-                .is_some_and(|rest| rest.starts_with(" ="))
-        })
-    }
-
     /// The files that a finished build leaves in [`out`](Self::out).
     pub fn files(&self) -> [String; 6] {
         let name = self.name;
