@@ -119,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn the_default_is_ten_percent_and_ten_a_second() {
+        let mut budget = RetryBudget::default();
+        assert_eq!(budget.available(at(0)), 100);
+        (0..1000).for_each(|_| budget.deposit(at(0)));
+        assert_eq!(budget.available(at(0)), 200);
+    }
+
+    #[test]
     fn those_who_call_rarely_may_retry_from_the_reserve() {
         let mut budget = RetryBudget::default();
         for minute in 0..100 {
