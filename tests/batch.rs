@@ -5,7 +5,7 @@ use futures::StreamExt;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
-use tidegate::{BatchError, BatchOptions, BatchResult, Runtime, VirtualRuntime, batch};
+use tidegate::{AdaptiveSize, BatchError, BatchOptions, BatchResult, Runtime, VirtualRuntime, batch};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -59,7 +59,7 @@ fn items_and_batches_each_keep_to_their_own_bound() {
         batch_size: 10,
         concurrency: 2,
         batch_concurrency: 3,
-        batch_timeout: None,
+        ..BatchOptions::default()
     };
     all(&runtime, batch(&runtime, 0..60, process, options));
     assert_eq!(peak.get(), 6);
@@ -130,4 +130,83 @@ fn progress_counts_items_up_to_the_total() {
         .on_progress(move |done, total| log.borrow_mut().push((done, total)));
     all(&runtime, batches);
     assert_eq!(*seen.borrow(), [(1, Some(3)), (2, Some(3)), (3, Some(3))]);
+}
+
+#[test]
+fn a_size_that_adapts_finds_what_takes_the_target_time() {
+    let runtime = VirtualRuntime::new();
+    let clock = runtime.clone();
+    let process = move |n: u32| {
+        let nap = clock.sleep(ms(50));
+        async move {
+            nap.await;
+            Ok::<_, ()>(n)
+        }
+    };
+    let options = BatchOptions {
+        adaptive: Some(AdaptiveSize::default()),
+        concurrency: 1,
+        batch_concurrency: 1,
+        ..BatchOptions::default()
+    };
+    let batches = all(&runtime, batch(&runtime, 0..1_000, process, options));
+    let sizes: Vec<_> = batches.iter().map(|batch| batch.results.len()).collect();
+    assert_eq!(sizes[0], 100);
+    assert!(
+        sizes[7..sizes.len() - 1]
+            .iter()
+            .all(|size| (19..=25).contains(size)),
+        "{sizes:?}"
+    );
+    assert_eq!(sizes.iter().sum::<usize>(), 1_000);
+}
+
+#[test]
+fn under_pressure_drawing_waits_and_goes_on_when_it_is_over_or_was_waited_for_long_enough() {
+    let runtime = VirtualRuntime::new();
+    let pressed = Rc::new(Cell::new(true));
+    let (look, clock) = (Rc::clone(&pressed), runtime.clone());
+    let process = move |n: u64| {
+        let now = clock.now();
+        async move { Ok::<_, ()>((n, now.as_micros() / 1_000_000)) }
+    };
+    let options = BatchOptions {
+        batch_size: 1,
+        ..BatchOptions::default()
+    };
+    let batches = batch(&runtime, 0..3, process, options).throttle(move || look.get());
+    let clock = runtime.clone();
+    runtime.spawn(async move {
+        clock.sleep(ms(6_500)).await;
+        pressed.set(false);
+    });
+    let batches = all(&runtime, batches);
+    let started: Vec<_> = batches.iter().flat_map(BatchResult::values).copied().collect();
+    assert_eq!(started, [(0, 5), (1, 7), (2, 7)]);
+    assert_eq!(runtime.pending_timers(), 0);
+}
+
+#[test]
+fn unread_results_stop_the_intake() {
+    let runtime = VirtualRuntime::new();
+    let begun = Rc::new(Cell::new(0));
+    let count = Rc::clone(&begun);
+    let process = move |_| {
+        count.set(count.get() + 1);
+        async { Ok::<_, ()>(()) }
+    };
+    let options = BatchOptions {
+        batch_size: 1,
+        result_buffer: 5,
+        ..BatchOptions::default()
+    };
+    let mut batches = batch(&runtime, 0.., process, options);
+    runtime.block_on(async {
+        batches.next().await.unwrap();
+        assert!(begun.get() <= 10, "{}", begun.get());
+        for _ in 0..100 {
+            batches.next().await.unwrap();
+        }
+    });
+    assert!(begun.get() <= 110, "{}", begun.get());
 }

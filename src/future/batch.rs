@@ -1,40 +1,79 @@
 //! Many items in batches: bounded batches at once, bounded items at once in each, nobody's failure anybody else's.
 
-use super::gather::{AsCompleted, as_completed};
+mod work;
+
 use super::runtime::Runtime;
 use super::timeout::TimeoutError;
-use crate::machine::time::Instant;
-use futures::stream::{Stream, StreamExt};
+use crate::machine::batch::{AdaptiveSize, BatchConfig, BatchSize};
+use futures::stream::{LocalBoxStream, Stream, StreamExt};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use work::Work;
 
-/// How [`batch`] cuts and runs.
+/// How [`batch`] cuts and runs. Where a number is 0, it counts as 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BatchOptions {
-    /// Items in a batch: 100, few enough to lose little with one, enough to make one worth while. 0 counts as 1.
+    /// Items in a batch: 100, few enough to lose little with one, enough to make one worth while.
     pub batch_size: usize,
-    /// Items at once within a batch: 10. 0 counts as 1.
+    /// A size that finds itself instead, within bounds, so that a batch takes about a target time; not unless set.
+    pub adaptive: Option<AdaptiveSize>,
+    /// Items at once within a batch: 10.
     pub concurrency: usize,
-    /// Batches at once: 10. 0 counts as 1.
+    /// Batches at once: 10.
     pub batch_concurrency: usize,
-    /// How long one batch may take; none unless set. Items that are done by then keep their results.
+    /// Batches drawn and unfinished: 100.
+    pub unfinished: usize,
+    /// Results that nobody has read, before nothing more is started: 50.
+    pub result_buffer: usize,
+    /// How long one batch may take; none unless set. Items that are done by then keep their results. All batches together then take at most that
+    /// times their number.
     pub batch_timeout: Option<Duration>,
+    /// How long drawing another batch waits under pressure before it goes ahead all the same: 5 s.
+    pub pressure_wait: Duration,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
         Self {
             batch_size: 100,
+            adaptive: None,
             concurrency: 10,
             batch_concurrency: 10,
+            unfinished: 100,
+            result_buffer: 50,
             batch_timeout: None,
+            pressure_wait: Duration::from_secs(5),
         }
     }
+}
+
+impl BatchOptions {
+    fn config(&self) -> BatchConfig {
+        BatchConfig {
+            size: self.adaptive.map_or(
+                BatchSize::Fixed(at_least_one(self.batch_size)),
+                BatchSize::Adaptive,
+            ),
+            concurrency: at_least_one(self.concurrency),
+            batches: at_least_one(self.batch_concurrency),
+            unfinished: at_least_one(self.unfinished),
+            result_buffer: at_least_one(self.result_buffer),
+            timeout: self.batch_timeout,
+            pressure_wait: self.pressure_wait,
+        }
+    }
+}
+
+fn at_least_one(number: usize) -> NonZeroU32 {
+    u32::try_from(number).ok().map_or(NonZeroU32::MAX, |number| {
+        NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+    })
 }
 
 /// Cuts `items` into batches, runs `process` over them and yields a [`BatchResult`] for each batch as it completes.
@@ -71,28 +110,13 @@ where
     E: 'static,
 {
     let hooks = Rc::new(Hooks::default());
-    let shared = Rc::new(Shared {
-        runtime: runtime.clone(),
-        process,
-        concurrency: options.concurrency.max(1),
-        timeout: options.batch_timeout,
-        hooks: Rc::clone(&hooks),
-    });
-    let mut items = items.into_iter();
+    let items = items.into_iter();
     let (least, most) = items.size_hint();
     hooks.total.replace(most.filter(|most| *most == least));
-    let mut index = 0;
-    let batches = std::iter::from_fn(move || {
-        let batch: Vec<I::Item> = items.by_ref().take(options.batch_size.max(1)).collect();
-        let number = index;
-        index += 1;
-        let first = number * options.batch_size.max(1);
-        (!batch.is_empty())
-            .then(|| -> Running<T, E> { Box::pin(run_batch(Rc::clone(&shared), number, first, batch)) })
-    });
-    let batches: Box<dyn Iterator<Item = Running<T, E>>> = Box::new(batches);
+    let mut work = Work::new(runtime, items, process, options.config(), Rc::clone(&hooks));
+    let running = futures::stream::poll_fn(move |context| work.poll_next(context));
     Batches {
-        running: as_completed(batches).concurrency(options.batch_concurrency),
+        running: running.boxed_local(),
         hooks,
     }
 }
@@ -151,7 +175,7 @@ impl<E: std::error::Error + 'static> std::error::Error for BatchError<E> {
 /// The stream of [`batch`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Batches<T, E> {
-    running: AsCompleted<Box<dyn Iterator<Item = Running<T, E>>>>,
+    running: LocalBoxStream<'static, BatchResult<T, E>>,
     hooks: Rc<Hooks<E>>,
 }
 
@@ -167,15 +191,19 @@ impl<T: 'static, E: 'static> Batches<T, E> {
         self.hooks.progress.replace(Some(Box::new(report)));
         self
     }
+
+    /// Asks `pressed` before each batch is drawn; while it says yes, drawing waits, as long as the options say, and a size that adapts is halved.
+    pub fn throttle(self, pressed: impl Fn() -> bool + 'static) -> Self {
+        self.hooks.pressed.replace(Some(Box::new(pressed)));
+        self
+    }
 }
 
 impl<T: 'static, E: 'static> Stream for Batches<T, E> {
     type Item = BatchResult<T, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.running
-            .poll_next_unpin(context)
-            .map(|next| next.map(|(_, batch)| batch))
+        self.running.poll_next_unpin(context)
     }
 }
 
@@ -187,25 +215,17 @@ impl<T, E> fmt::Debug for Batches<T, E> {
     }
 }
 
-type Running<T, E> = Pin<Box<dyn Future<Output = BatchResult<T, E>>>>;
-
-struct Shared<R, P, E> {
-    runtime: R,
-    process: P,
-    concurrency: usize,
-    timeout: Option<Duration>,
-    hooks: Rc<Hooks<E>>,
-}
-
 struct Hooks<E> {
     done: RefCell<usize>,
     total: RefCell<Option<usize>>,
     error: RefCell<Option<Handler<E>>>,
     progress: RefCell<Option<Report>>,
+    pressed: RefCell<Option<Pressed>>,
 }
 
 type Handler<E> = Box<dyn FnMut(usize, &E)>;
 type Report = Box<dyn FnMut(usize, Option<usize>)>;
+type Pressed = Box<dyn Fn() -> bool>;
 
 impl<E> Default for Hooks<E> {
     fn default() -> Self {
@@ -214,6 +234,7 @@ impl<E> Default for Hooks<E> {
             total: RefCell::default(),
             error: RefCell::default(),
             progress: RefCell::default(),
+            pressed: RefCell::default(),
         }
     }
 }
@@ -229,56 +250,14 @@ impl<E> Hooks<E> {
             report(done, *self.total.borrow());
         }
     }
-}
 
-async fn run_batch<R, P, F, A, T, E>(
-    shared: Rc<Shared<R, P, E>>,
-    index: usize,
-    first: usize,
-    items: Vec<A>,
-) -> BatchResult<T, E>
-where
-    R: Runtime,
-    P: Fn(A) -> F,
-    F: Future<Output = Result<T, E>>,
-{
-    let started = shared.runtime.now();
-    let len = items.len();
-    let mut results: Vec<Option<Result<T, BatchError<E>>>> = Vec::new();
-    results.resize_with(len, || None);
-    {
-        let tasks = items.into_iter().map(|item| (shared.process)(item));
-        let mut running = as_completed(tasks).concurrency(shared.concurrency);
-        let end = shared
-            .timeout
-            .map_or(Instant::FAR_FUTURE, |limit| started + limit);
-        let mut timer = pin!(shared.runtime.sleep_until(end));
-        std::future::poll_fn(|context| {
-            while let Poll::Ready(next) = running.poll_next_unpin(context) {
-                let Some((at, result)) = next else {
-                    return Poll::Ready(());
-                };
-                if let (Err(error), Some(handle)) = (&result, &mut *shared.hooks.error.borrow_mut()) {
-                    handle(first + at, error);
-                }
-                results[at] = Some(result.map_err(BatchError::Item));
-                shared.hooks.done(1);
-            }
-            timer.as_mut().poll(context)
-        })
-        .await;
+    fn failed(&self, place: usize, error: &E) {
+        if let Some(handle) = &mut *self.error.borrow_mut() {
+            handle(place, error);
+        }
     }
-    let unfinished = results.iter().filter(|result| result.is_none()).count();
-    if unfinished > 0 {
-        shared.hooks.done(unfinished);
-    }
-    let late = || TimeoutError::new(format!("batch {index}"), shared.timeout.unwrap_or_default());
-    let results = results.into_iter();
-    BatchResult {
-        index,
-        results: results
-            .map(|result| result.unwrap_or_else(|| Err(BatchError::Timeout(late()))))
-            .collect(),
-        duration: shared.runtime.now() - started,
+
+    fn pressed(&self) -> bool {
+        self.pressed.borrow().as_ref().is_some_and(|pressed| pressed())
     }
 }

@@ -47,6 +47,7 @@ pub use crate::machine::adaptive::{
     predict,
 };
 pub use crate::machine::backoff::{Backoff, Jitter};
+pub use crate::machine::batch::AdaptiveSize;
 pub use crate::machine::breaker::{
     BreakerConfig, BreakerCounts, BreakerSnapshot, BreakerState, Transition, Window,
 };

@@ -162,6 +162,11 @@ impl Batches {
             return Next::Drained;
         }
         let unfinished = self.progress.batches - self.progress.ended;
+        // A batch that would only lie in the queue is cut when it can run, by what is known about the size then.
+        let adapts = matches!(self.config.size, BatchSize::Adaptive(_));
+        if adapts && unfinished > self.running {
+            return Next::Wait;
+        }
         if unfinished >= self.config.unfinished.get() || self.unread >= self.config.result_buffer.get() {
             return Next::Wait;
         }

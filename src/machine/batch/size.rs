@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A number, or one that finds itself.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BatchSize {
     /// Always so many.
     Fixed(NonZeroU32),
@@ -20,7 +20,7 @@ impl Default for BatchSize {
 }
 
 /// A size that follows what batches take.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AdaptiveSize {
     /// What it begins with: 100.
     pub initial: NonZeroU32,

@@ -51,6 +51,20 @@ fn a_batch_takes_a_hundred_items_and_the_source_is_asked_for_no_more_than_a_hund
 }
 
 #[test]
+fn a_batch_whose_size_adapts_is_cut_only_when_it_can_run() {
+    let config = BatchConfig {
+        size: BatchSize::Adaptive(AdaptiveSize::default()),
+        ..small()
+    };
+    let (mut batches, mut wakes) = (Batches::new(config), Wakes::new());
+    for _ in 0..3 {
+        assert!(matches!(batches.next(at(0), false), Next::Draw { .. }));
+        batches.open(at(0), 100, false, &mut wakes);
+    }
+    assert_eq!(batches.next(at(0), false), Next::Wait);
+}
+
+#[test]
 fn so_many_items_run_at_once_and_each_end_lets_the_next_one_start() {
     let (mut batches, mut wakes) = (Batches::new(small()), Wakes::new());
     let batch = batches.open(at(0), 4, false, &mut wakes).unwrap();
