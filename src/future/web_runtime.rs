@@ -167,3 +167,98 @@ fn property(object: &JsValue, name: &str) -> JsValue {
 fn method(object: &JsValue, name: &str) -> Option<Function> {
     property(object, name).dyn_into().ok()
 }
+
+#[cfg(test)]
+mod in_wasm {
+    use super::*;
+    use futures::FutureExt;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    async fn a_sleep_takes_its_time_and_the_clock_says_so() {
+        let runtime = WebRuntime::new();
+        let start = runtime.now();
+        runtime.sleep(Duration::from_millis(20)).await;
+        assert!(runtime.now() - start >= Duration::from_millis(20));
+    }
+
+    #[test]
+    async fn sleeps_end_in_the_order_of_their_times() {
+        let runtime = WebRuntime::new();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        for millis in [30, 5, 15] {
+            let order = Rc::clone(&order);
+            runtime.spawn(async move {
+                runtime.sleep(Duration::from_millis(millis)).await;
+                order.borrow_mut().push(millis);
+            });
+        }
+        assert!(
+            order.borrow().is_empty(),
+            "a spawned task starts after its spawner has yielded"
+        );
+        runtime.sleep(Duration::from_millis(60)).await;
+        assert_eq!(*order.borrow(), [5, 15, 30]);
+    }
+
+    #[test]
+    async fn a_sleep_beyond_what_set_timeout_takes_does_not_end_at_once() {
+        let runtime = WebRuntime::new();
+        let mut days = runtime.sleep(Duration::from_secs(60 * 86_400));
+        assert!((&mut days).now_or_never().is_none());
+        runtime.sleep(Duration::from_millis(20)).await;
+        assert!((&mut days).now_or_never().is_none());
+    }
+
+    #[test]
+    async fn a_sleep_whose_time_has_passed_ends_at_the_first_poll() {
+        let runtime = WebRuntime::new();
+        assert!(runtime.sleep(Duration::ZERO).now_or_never().is_some());
+    }
+
+    #[test]
+    async fn yielding_lets_timers_fire_not_only_promises() {
+        let runtime = WebRuntime::new();
+        let fired = Rc::new(RefCell::new(false));
+        let flag = Rc::clone(&fired);
+        runtime.spawn(async move {
+            runtime.sleep(Duration::from_millis(1)).await;
+            *flag.borrow_mut() = true;
+        });
+        let start = runtime.now();
+        while !*fired.borrow() && runtime.now() - start < Duration::from_secs(5) {
+            runtime.yield_now().await;
+        }
+        assert!(*fired.borrow());
+    }
+
+    #[test]
+    async fn each_way_of_yielding_ends() {
+        let resolved = Promise::new(&mut |resolve, _| {
+            assert!(post_message_to_self(&resolve).is_some());
+        });
+        assert!(JsFuture::from(resolved).await.is_ok());
+    }
+
+    #[test]
+    async fn two_seeds_differ() {
+        let runtime = WebRuntime::new();
+        assert_ne!(runtime.seed(), runtime.seed());
+    }
+
+    #[test]
+    async fn a_pool_keeps_its_time_on_the_host_s_own_loop() {
+        use crate::future::{Host, Pool, PoolOptions, RunError, RunOptions};
+        let runtime = WebRuntime::new();
+        let pool = Pool::new(&Host::new(runtime), PoolOptions::new(1)).unwrap();
+        let limit = RunOptions::new().name("probe").timeout(Duration::from_millis(20));
+        let hangs = std::future::pending::<Result<(), String>>;
+        let error = pool.run(limit, |_| hangs()).await.unwrap_err();
+        assert!(matches!(error, RunError::Timeout(_)));
+        let next = pool.run(RunOptions::new(), async |_| Ok::<_, String>(7)).await;
+        assert_eq!(next, Ok(7));
+    }
+}
