@@ -1,6 +1,7 @@
 //! One world: it is made, driven for some steps, and brought to its end, where nothing may be left.
 
 use crate::clients::{self, Shared};
+use crate::meetings::Meetings;
 use crate::watch::{Bound, Passes, Watch};
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ const MOST_ADAPTED: u32 = 5;
 pub(crate) struct Epoch {
     random: Random,
     shared: Rc<Shared>,
+    meetings: Rc<Meetings>,
     submissions: Vec<Submission<VirtualRuntime, u64, clients::Fault>>,
     isolations: Vec<Isolation<VirtualRuntime>>,
 }
@@ -59,8 +61,10 @@ impl Epoch {
             breaker,
             pools,
         };
+        let meetings = Rc::new(Meetings::new(&host, &shared.watch, &mut random));
         Self {
             random,
+            meetings,
             shared: Rc::new(shared),
             submissions: Vec::new(),
             isolations: Vec::new(),
@@ -89,7 +93,8 @@ impl Epoch {
                 }
                 self.submissions.push(submission);
             }
-            30..55 => clients::spawn_some(&mut self.random, &shared, at),
+            30..43 => self.meetings.spawn_some(&mut self.random),
+            43..55 => clients::spawn_some(&mut self.random, &shared, at),
             55..63 => self.cancel_one(),
             63..66 => {
                 let slots = 1 + self.random.up_to(5) as u32;
@@ -144,6 +149,9 @@ impl Epoch {
         }
         // Long enough for every wait, every grace, every back-off and every open breaker.
         runtime.advance(Duration::from_secs(600));
+        self.meetings.dismiss();
+        runtime.settle();
+        self.meetings.end();
         for (number, submission) in self.submissions.drain(..).enumerate() {
             if !submission.is_done() {
                 shared

@@ -5,6 +5,7 @@
 
 mod clients;
 mod epoch;
+mod meetings;
 mod watch;
 
 use epoch::Epoch;
