@@ -61,9 +61,9 @@ export function readArguments(
     const word = words.find((candidate) => candidate === value);
     if (word !== undefined) return word;
     const near = nearest(value, words);
-    const hint = near === undefined ? `there are ${words.join(", ")}` : `did you mean \`${near}\`?`;
+    const hint = near === undefined ? "" : ` (did you mean \`${near}\`?)`;
     wrong(
-      `Expected \`${option}\` to name one of its values, got \`${value}\`; ${hint} \`${fallback}\` is used.`,
+      `Expected \`${option}\` to be one of ${words.join(", ")}, got \`${value}\`${hint}; \`${fallback}\` is used.`,
     );
     return fallback;
   };
@@ -231,17 +231,24 @@ export function nearest<T extends string>(typed: string, words: readonly T[]): T
   return best?.word;
 }
 
-/** Levenshtein's distance, one row at a time. */
+/** How many letters were left out, added, mistaken or swapped: the optimal string alignment distance. */
 function distance(a: string, b: string): number {
-  const row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 0; i < a.length; i++) {
-    let diagonal = row[0] as number;
-    row[0] = i + 1;
-    for (let j = 0; j < b.length; j++) {
-      const replaced = diagonal + (a[i] === b[j] ? 0 : 1);
-      diagonal = row[j + 1] as number;
-      row[j + 1] = Math.min(replaced, (row[j] as number) + 1, diagonal + 1);
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let least = Math.min(at(row, j) + 1, at(next, j - 1) + 1, at(row, j - 1) + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        least = Math.min(least, at(before, j - 2) + 1);
+      next.push(least);
     }
+    [before, row] = [row, next];
   }
-  return row[b.length] as number;
+  return at(row, b.length);
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Number.POSITIVE_INFINITY;
 }

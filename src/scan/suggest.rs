@@ -7,19 +7,25 @@ pub(super) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance(&near) <= (near.len() / 3).max(1)).then_some(near)
 }
 
-/// Levenshtein's distance, one row at a time.
+/// How many letters were left out, added, mistaken or swapped: the optimal string alignment distance.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut next = vec![i];
+        for j in 1..=b.len() {
+            let replaced = row[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(row[j] + 1).min(next[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                let swapped: usize = before[j - 2];
+                least = least.min(swapped + 1);
+            }
+            next.push(least);
         }
+        before = core::mem::replace(&mut row, next);
     }
-    row[b.chars().count()]
+    row[b.len()]
 }
 
 #[cfg(test)]
@@ -33,6 +39,7 @@ mod tests {
         let known = ["http-probe", "port-probe", "cors-policy"];
         assert_eq!(nearest("htpp-probe", &known), Some("http-probe"));
         assert_eq!(nearest("Cors-Polic", &known), Some("cors-policy"));
+        assert_eq!(nearest("hihg", &["high", "low"]), Some("high"));
         assert_eq!(nearest("banana", &known), None);
     }
 }
