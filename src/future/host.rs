@@ -1,10 +1,12 @@
 //! The host of one world: it owns the clock, carries out what the machines decide and keeps their one timer.
 
 use super::ledger::{Ledger, Seat};
+use super::owner::DeadlockStep;
 use super::runtime::{Parker, Runtime};
 use super::subscription::Subscription;
 use crate::machine::breaker::Transition;
 use crate::machine::time::Instant;
+use crate::machine::wait_for::{Resource, Waiter};
 use crate::machine::wakes::{MachineId, Wake};
 use crate::machine::world::World;
 use std::cell::{Cell, RefCell};
@@ -42,11 +44,16 @@ struct Shared<R: Runtime> {
     watchers: RefCell<BTreeMap<u64, R::Parker>>,
     sweepers: RefCell<BTreeMap<MachineId, Rc<dyn Fn()>>>,
     listeners: RefCell<BTreeMap<(MachineId, u64), Listener>>,
+    labels: RefCell<BTreeMap<MachineId, Label>>,
+    deadlock: RefCell<Option<Vec<DeadlockStep>>>,
     names: RefCell<BTreeMap<MachineId, Rc<str>>>,
     numbers: Cell<u64>,
     draining: Cell<bool>,
     driver: RefCell<Driver<R::Parker>>,
 }
+
+/// What a part of a machine is called in words.
+type Label = Rc<dyn Fn(u32) -> String>;
 
 pub(crate) type Listener = Rc<dyn Fn(Transition)>;
 
@@ -67,6 +74,8 @@ impl<R: Runtime> Host<R> {
             watchers: RefCell::default(),
             sweepers: RefCell::default(),
             listeners: RefCell::default(),
+            labels: RefCell::default(),
+            deadlock: RefCell::default(),
             names: RefCell::default(),
             numbers: Cell::new(0),
             draining: Cell::new(false),
@@ -151,6 +160,34 @@ impl<R: Runtime> Host<R> {
     /// Says what to call when time has left something to drop at a machine, until [`close_ledger`](Self::close_ledger).
     pub(crate) fn sweep_with(&self, machine: MachineId, sweep: impl Fn() + 'static) {
         self.0.sweepers.borrow_mut().insert(machine, Rc::new(sweep));
+        let label = self.0.labels.borrow_mut().remove(&machine);
+        drop(label);
+    }
+
+    /// Says what the parts of a machine are called where deadlocks are told.
+    pub(crate) fn label(&self, machine: MachineId, label: impl Fn(u32) -> String + 'static) {
+        self.0.labels.borrow_mut().insert(machine, Rc::new(label));
+    }
+
+    pub(crate) fn label_of(&self, resource: Resource) -> String {
+        let label = self.0.labels.borrow().get(&resource.machine).cloned();
+        label.map_or_else(|| "a slot of a pool".to_owned(), |label| label(resource.part))
+    }
+
+    /// Keeps the chain of a deadlock for which a task was turned away.
+    pub(crate) fn note_deadlock(&self, of: Option<Waiter>) {
+        let links = self.call_quietly(|world, _| world.take_chain(of));
+        if let Some(links) = links {
+            let chain = DeadlockStep::chain(&links, |resource| self.label_of(resource));
+            self.0.deadlock.replace(Some(chain));
+        }
+    }
+
+    /// Who waited for whom in the latest deadlock for which a task was refused with
+    /// [`AcquireError::Deadlock`](super::AcquireError::Deadlock); the refused one comes first. Locks put the chain into
+    /// their error instead.
+    pub fn take_deadlock(&self) -> Option<Vec<DeadlockStep>> {
+        self.0.deadlock.take()
     }
 
     /// Waits until `done` says so of the world; it is asked after every event, so this is for rare occasions.

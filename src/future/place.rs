@@ -3,14 +3,16 @@
 use super::acquire_error::AcquireError;
 use super::host::Host;
 use super::ledger::{Ledger, Seat, Stage};
+use super::run_options::RunOptions;
 use super::runtime::Runtime;
 use super::seated::Seated;
 use crate::machine::config::ConfigError;
 use crate::machine::gate::Outcome;
 use crate::machine::permits::{Admission, Ask, AtEnd, Permits};
 use crate::machine::time::Instant;
-use crate::machine::wakes::MachineId;
-use crate::machine::world::{PoolConfig, World};
+use crate::machine::wait_for::Waiter;
+use crate::machine::wakes::{MachineId, Refusal};
+use crate::machine::world::{Child, PoolConfig, World};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -84,24 +86,37 @@ impl<R: Runtime> Place<R> {
     pub(crate) fn ask(
         machine: &Rc<PoolMachine<R>>,
         ask: Ask,
-        name: Option<Rc<str>>,
+        options: &RunOptions,
     ) -> Result<Self, AcquireError> {
         let host = &machine.host;
         host.seed();
-        let (admission, now) =
-            host.call_quietly(|world, now| (world.pool_request(now, machine.id, ask), now));
+        let number = host.number();
+        let request = |world: &mut World, now| match options.parent {
+            Some(parent) => {
+                let child = Child {
+                    task: number,
+                    parent: parent.as_parent(),
+                };
+                world.pool_request_for(now, machine.id, ask, child)
+            }
+            None => world.pool_request(now, machine.id, ask),
+        };
+        let (admission, now) = host.call_quietly(|world, now| (request(world, now), now));
         let (ticket, stage) = match admission {
             Admission::Granted(ticket) => (ticket, Stage::Holding),
             Admission::Queued(ticket) => (ticket, Stage::Queued),
             Admission::Outside(ticket) => (ticket, Stage::Outside),
             Admission::Refused(refusal) => {
+                if refusal == Refusal::Deadlock {
+                    host.note_deadlock(None);
+                }
                 host.drain();
                 return Err(AcquireError::new(refusal, now));
             }
         };
         Ok(Self {
             machine: Rc::clone(machine),
-            seated: Seated::take(host, &machine.ledger, ticket, name, stage),
+            seated: Seated::take(host, &machine.ledger, ticket, number, options.name.clone(), stage),
             at_end: ask.at_end,
             outcome: Cell::new(Outcome::NeverStarted),
         })
@@ -120,6 +135,15 @@ impl<R: Runtime> Place<R> {
             Stage::Holding | Stage::Expired => Some(Ok(())),
             Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
             Stage::Revoked => Some(Err(AcquireError::Closed)),
+            Stage::Outside | Stage::Queued => None,
+            Stage::Holding => Some(Ok(())),
+            Stage::Refused(refusal) => {
+                if refusal == Refusal::Deadlock {
+                    self.machine.host.note_deadlock(Some(self.as_waiter()));
+                }
+                Some(Err(AcquireError::new(refusal, now())))
+            }
+            Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
         })
     }
 
@@ -159,6 +183,13 @@ impl<R: Runtime> Place<R> {
             .machine
             .call(|world, now, id| world.pool_renew(now, id, ticket, run_for));
         renewed.is_ok()
+    }
+
+    pub(crate) fn as_waiter(&self) -> Waiter {
+        Waiter {
+            machine: self.machine.id,
+            ticket: self.seated.ticket,
+        }
     }
 
     pub(crate) fn holds(&self) -> bool {

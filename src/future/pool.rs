@@ -96,6 +96,9 @@ impl<R: Runtime> Pool<R> {
         if options.adaptive.is_some() {
             let _adapted = machine.call(|world, now, id| world.adapt_pool(now, id, options.adaptive));
         }
+        if let Some(name) = options.name.clone() {
+            host.label(machine.id, move |_| format!("a slot of pool {name:?}"));
+        }
         Ok(Self(Rc::new(Inner {
             machine,
             breaker,
@@ -148,7 +151,7 @@ impl<R: Runtime> Pool<R> {
         Fut: Future<Output = Result<T, E>>,
     {
         let options = self.with_defaults(options);
-        let place = Place::ask(&self.0.machine, options.ask(AtEnd::Abandon), options.name.clone())?;
+        let place = Place::ask(&self.0.machine, options.ask(AtEnd::Abandon), &options)?;
         run_in(place, &options, task, judge, None).await
     }
 
@@ -170,7 +173,7 @@ impl<R: Runtime> Pool<R> {
         let options = self.with_defaults(options);
         let mut ask = options.ask(AtEnd::Abandon);
         ask.patience = Patience::None;
-        match Place::ask(&self.0.machine, ask, options.name.clone()) {
+        match Place::ask(&self.0.machine, ask, &options) {
             Ok(place) => Ok(Some(async move {
                 run_in(place, &options, task, outcome_of, None).await
             })),
@@ -196,7 +199,7 @@ impl<R: Runtime> Pool<R> {
             OnTimeout::Hold => AtEnd::Hold,
         };
         let host = &self.0.machine.host;
-        match Place::ask(&self.0.machine, options.ask(at_end), options.name.clone()) {
+        match Place::ask(&self.0.machine, options.ask(at_end), &options) {
             Ok(place) => Submission::start(host.runtime(), place, move |place, early| {
                 Box::pin(async move { run_in(place, &options, task, outcome_of, Some(early)).await })
             }),

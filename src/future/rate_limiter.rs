@@ -150,7 +150,7 @@ impl<R: Runtime> RateLimiter<R> {
             }
         };
         let turn = Turn {
-            seated: Seated::take(host, &self.0.ledger, ticket, None, Stage::Queued),
+            seated: Seated::take(host, &self.0.ledger, ticket, host.number(), None, Stage::Queued),
             id,
             cost,
             taken: Cell::new(false),

@@ -1,5 +1,7 @@
 //! What a caller may say about one task.
 
+use super::owner::Owner;
+use super::task::TaskContext;
 use crate::machine::permits::{Ask, AtEnd, Patience};
 use crate::machine::time::{Instant, micros};
 use std::rc::Rc;
@@ -19,6 +21,7 @@ pub struct RunOptions {
     pub(crate) wait_timeout: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) parent: Option<Owner>,
     weight: u32,
     cost: u32,
     priority: i32,
@@ -32,6 +35,7 @@ impl Default for RunOptions {
             wait_timeout: None,
             timeout: None,
             deadline: None,
+            parent: None,
             weight: 1,
             cost: 1,
             priority: 0,
@@ -94,6 +98,25 @@ impl RunOptions {
     /// When all of it must be over, waiting included, by the runtime's clock. What cannot start before is refused at once.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Names the task that waits for this one: it inherits that one's deadline, and if the parent would then wait for ever, because
+    /// this one waits in turn for what the parent or its like hold, it is refused with
+    /// [`AcquireError::Deadlock`](super::AcquireError::Deadlock) at once. To name a parent is to say that it does not end before
+    /// this task ends: a task that only submits others and goes on is not their parent.
+    pub fn parent(mut self, parent: &TaskContext) -> Self {
+        self.parent = Some(Owner::from(parent));
+        self.deadline = match (self.deadline, parent.deadline) {
+            (Some(own), Some(inherited)) => Some(own.min(inherited)),
+            (own, inherited) => own.or(inherited),
+        };
+        self
+    }
+
+    /// Names an [`Owner`] that waits for this task, as [`parent`](Self::parent) names a task.
+    pub fn owned_by(mut self, owner: Owner) -> Self {
+        self.parent = Some(owner);
         self
     }
 

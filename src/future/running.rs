@@ -40,6 +40,7 @@ where
         name: options.name.clone(),
         attempt: 1,
         deadline: options.deadline,
+        place: Some(place.as_waiter()),
     };
     let ended = {
         let future = match contain(|| task(context)) {

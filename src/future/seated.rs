@@ -22,17 +22,12 @@ impl<R: Runtime> Seated<R> {
         host: &Host<R>,
         ledger: &Rc<Ledger<R::Parker>>,
         ticket: Ticket,
+        number: u64,
         name: Option<Rc<str>>,
         stage: Stage,
     ) -> Self {
         let runtime = host.runtime();
-        let seat = Rc::new(Seat::new(
-            host.number(),
-            name,
-            runtime.park(),
-            runtime.now(),
-            stage,
-        ));
+        let seat = Rc::new(Seat::new(number, name, runtime.park(), runtime.now(), stage));
         ledger.add(ticket, Rc::clone(&seat));
         host.drain();
         Self {

@@ -238,7 +238,7 @@ pub(crate) async fn wait_for_place<R: Runtime>(
     machine: &Rc<PoolMachine<R>>,
     options: &RunOptions,
 ) -> Result<Place<R>, AcquireError> {
-    let place = Place::ask(machine, options.ask(AtEnd::Revoke), options.name.clone())?;
+    let place = Place::ask(machine, options.ask(AtEnd::Revoke), options)?;
     place.granted().await?;
     Ok(place)
 }
@@ -249,7 +249,7 @@ pub(crate) fn place_now<R: Runtime>(
 ) -> Result<Option<Place<R>>, AcquireError> {
     let mut ask = options.ask(AtEnd::Revoke);
     ask.patience = Patience::None;
-    match Place::ask(machine, ask, options.name.clone()) {
+    match Place::ask(machine, ask, options) {
         Ok(place) => Ok(Some(place)),
         Err(error) if error.heals() => Ok(None),
         Err(error) => Err(error),

@@ -3,6 +3,7 @@
 use super::acquire_error::AcquireError;
 use super::timeout::TimeoutError;
 use crate::machine::time::Instant;
+use crate::machine::wait_for::Waiter;
 use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
@@ -14,6 +15,8 @@ pub struct TaskContext {
     pub(crate) name: Option<Rc<str>>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Option<Instant>,
+    // Where it holds its slots, for those that name it as their parent.
+    pub(crate) place: Option<Waiter>,
 }
 
 impl TaskContext {

@@ -80,7 +80,7 @@ impl<R: Runtime> Turn<R> {
     pub(crate) fn take(room: &Rc<Room<R>>, ticket: Ticket, stage: Stage, leave: Leave) -> Self {
         Self {
             room: Rc::clone(room),
-            seated: Seated::take(&room.host, &room.ledger, ticket, None, stage),
+            seated: Seated::take(&room.host, &room.ledger, ticket, room.host.number(), None, stage),
             leave,
             over: Cell::new(false),
         }
@@ -115,10 +115,6 @@ impl<R: Runtime> Turn<R> {
 
     pub(crate) fn ticket(&self) -> Ticket {
         self.seated.ticket
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.seated.seat.id
     }
 }
 

@@ -386,6 +386,18 @@ impl LockSet {
         self.locks.get(&lock)?.holder.map(|holder| holder.owner)
     }
 
+    /// What a lease holds, in the order in which it was taken; nothing while it waits.
+    pub fn held_by(&self, lease: Ticket) -> &[u32] {
+        match self.leases.get(lease) {
+            Some(Lease {
+                locks,
+                stage: Stage::Held,
+                ..
+            }) => locks,
+            _ => &[],
+        }
+    }
+
     /// How many wait for a lock.
     pub fn waiting(&self, lock: u32) -> usize {
         self.locks.get(&lock).map_or(0, |lock| lock.line.len())

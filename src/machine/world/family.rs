@@ -52,7 +52,7 @@ impl World {
     /// Refused with `Deadlock` if the parent, or anybody who waits for it, would then wait for ever.
     pub fn pool_request_for(&mut self, now: Instant, id: MachineId, ask: Ask, child: Child) -> Admission {
         let owner = Owner::Named(child.task);
-        self.declare_parent(child.parent);
+        self.declare_task(child.parent);
         let admission = self.pool_request(now, id, ask);
         let (Admission::Granted(ticket) | Admission::Queued(ticket) | Admission::Outside(ticket)) = admission
         else {
@@ -219,8 +219,8 @@ impl World {
             .for_each(|known| families.graph.ended(known.owner));
     }
 
-    /// From here on the graph knows what the parent holds; before anybody named it, nobody had to.
-    fn declare_parent(&mut self, parent: Parent) {
+    /// From here on the graph knows what a task of a pool holds; before anybody named it, nobody had to.
+    pub fn declare_task(&mut self, parent: Parent) {
         let Some(place) = parent.place else { return };
         self.look_at_fresh();
         let slots = self
@@ -418,7 +418,7 @@ mod tests {
             task: 2,
             place: Some(second),
         };
-        world.declare_parent(parent);
+        world.declare_task(parent);
         assert!(matches!(take(&mut world, 2), Answer::Waiting(_)));
         let orphan = Child {
             task: 3,
