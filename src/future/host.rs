@@ -155,13 +155,12 @@ impl<R: Runtime> Host<R> {
     pub(crate) fn close_ledger(&self, machine: MachineId) {
         self.0.ledgers.borrow_mut().remove(&machine);
         self.0.sweepers.borrow_mut().remove(&machine);
+        self.0.labels.borrow_mut().remove(&machine);
     }
 
     /// Says what to call when time has left something to drop at a machine, until [`close_ledger`](Self::close_ledger).
     pub(crate) fn sweep_with(&self, machine: MachineId, sweep: impl Fn() + 'static) {
         self.0.sweepers.borrow_mut().insert(machine, Rc::new(sweep));
-        let label = self.0.labels.borrow_mut().remove(&machine);
-        drop(label);
     }
 
     /// Says what the parts of a machine are called where deadlocks are told.
@@ -171,7 +170,11 @@ impl<R: Runtime> Host<R> {
 
     pub(crate) fn label_of(&self, resource: Resource) -> String {
         let label = self.0.labels.borrow().get(&resource.machine).cloned();
-        label.map_or_else(|| "a slot of a pool".to_owned(), |label| label(resource.part))
+        match (label, self.0.names.borrow().get(&resource.machine)) {
+            (Some(label), _) => label(resource.part),
+            (None, Some(name)) => format!("a slot of pool {name:?}"),
+            (None, None) => "a slot of a pool".to_owned(),
+        }
     }
 
     /// Keeps the chain of a deadlock for which a task was turned away.

@@ -133,17 +133,13 @@ impl<R: Runtime> Place<R> {
             Stage::Outside | Stage::Queued | Stage::Ready | Stage::Failed => None,
             // One whose time was over before it was looked at had its slots; whoever runs in them will see.
             Stage::Holding | Stage::Expired => Some(Ok(())),
-            Stage::Refused(refusal) => Some(Err(AcquireError::new(refusal, now()))),
-            Stage::Revoked => Some(Err(AcquireError::Closed)),
-            Stage::Outside | Stage::Queued => None,
-            Stage::Holding => Some(Ok(())),
             Stage::Refused(refusal) => {
                 if refusal == Refusal::Deadlock {
                     self.machine.host.note_deadlock(Some(self.as_waiter()));
                 }
                 Some(Err(AcquireError::new(refusal, now())))
             }
-            Stage::Expired | Stage::Revoked => Some(Err(AcquireError::Closed)),
+            Stage::Revoked => Some(Err(AcquireError::Closed)),
         })
     }
 

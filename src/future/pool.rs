@@ -96,9 +96,6 @@ impl<R: Runtime> Pool<R> {
         if options.adaptive.is_some() {
             let _adapted = machine.call(|world, now, id| world.adapt_pool(now, id, options.adaptive));
         }
-        if let Some(name) = options.name.clone() {
-            host.label(machine.id, move |_| format!("a slot of pool {name:?}"));
-        }
         Ok(Self(Rc::new(Inner {
             machine,
             breaker,
