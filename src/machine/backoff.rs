@@ -130,6 +130,12 @@ mod tests {
     }
 
     #[test]
+    fn a_factor_of_one_keeps_the_delay_as_it_is() {
+        let steady = Backoff::new(ms(100), ms(100), 1.0, Jitter::None).unwrap();
+        assert_eq!(steady.delay(9, None, &mut Random::new(1)), ms(100));
+    }
+
+    #[test]
     fn full_jitter_spreads_from_nothing_to_the_delay() {
         let delays = delays(Jitter::Full, 4);
         assert!(delays.iter().all(|delay| *delay <= ms(800)));

@@ -452,6 +452,13 @@ mod tests {
     }
 
     #[test]
+    fn each_fall_takes_two_samples_of_its_own() {
+        let shares = [0.95, 0.82, 0.82, 0.5, 0.5, 0.6, 0.59];
+        let expected = [Critical, Critical, Serious, Serious, Nominal, Fair, Fair];
+        assert_eq!(levels(shares.map(memory)), expected);
+    }
+
+    #[test]
     fn changes_are_told_once() {
         let mut pressure = pressure();
         let change = |from, to| Some(PressureChange { from, to });
@@ -517,6 +524,7 @@ mod tests {
             ("serious", config().levels(0.6, 0.9, 0.9)),
             ("serious", config().levels(0.6, 0.9, f64::NAN)),
             ("critical", config().levels(0.6, 0.8, 1.1)),
+            ("alertAbove", config().alert_above(0.0)),
             ("alertAbove", config().alert_above(1.0)),
             ("alertAbove", config().alert_above(f64::NAN)),
         ] {
