@@ -12,6 +12,7 @@ use crate::machine::time::Instant;
 use crate::machine::wakes::{Refusal, Why};
 use crate::machine::world::World;
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 mod breaker;
@@ -25,7 +26,8 @@ mod trap;
 #[repr(C)]
 struct Area {
     cells: UnsafeCell<[f64; AREA_CELLS]>,
-    world: UnsafeCell<Option<World>>,
+    // Never dropped: the instance ends with its memory.
+    world: UnsafeCell<Option<ManuallyDrop<World>>>,
 }
 
 const AREA_CELLS: usize = 64;
@@ -64,8 +66,8 @@ fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T 
 // Out of line: every export goes through here, and this happens once.
 #[cold]
 #[inline(never)]
-fn first_world(slot: &mut Option<World>) -> &mut World {
-    slot.insert(World::new(0))
+fn first_world(slot: &mut Option<ManuallyDrop<World>>) -> &mut World {
+    slot.insert(ManuallyDrop::new(World::new(0)))
 }
 
 #[inline(never)]

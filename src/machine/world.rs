@@ -12,6 +12,7 @@ use super::random::Random;
 use super::retry::RetryBudget;
 use super::ticket::{Slab, Ticket};
 use super::time::Instant;
+use super::wait_for::Deadlock;
 use super::wakes::{MachineId, Wake, Wakes};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -76,6 +77,9 @@ pub enum Kind {
     Dispatch = 37,
 }
 
+/// What time does to a machine.
+type OnDeadline = fn(&mut World, Instant, MachineId);
+
 /// All machines of one instance.
 #[derive(Debug)]
 pub struct World {
@@ -86,6 +90,9 @@ pub struct World {
     alone: alone::Alone,
     between: between::Between,
     families: family::Families,
+    kin: Option<family::Kin>,
+    locks_give_way: Option<fn(&mut World, Instant, Deadlock)>,
+    handlers: Vec<(Kind, OnDeadline)>,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
     scales: VecDeque<(MachineId, Scaled)>,
@@ -106,6 +113,9 @@ impl World {
             alone: alone::Alone::new(),
             between: between::Between::new(),
             families: family::Families::default(),
+            kin: None,
+            locks_give_way: None,
+            handlers: Vec::new(),
             changes: VecDeque::new(),
             scales: VecDeque::new(),
             wakes: Wakes::new(),
@@ -138,23 +148,19 @@ impl World {
     /// Carries out what time has brought, in every machine that is due. Spurious calls do nothing.
     pub fn on_deadline(&mut self, now: Instant) {
         for id in self.timers.due(now) {
-            match kind_of(id) {
-                Some(Kind::Pool) => self.pool_on_deadline(now, id),
-                Some(Kind::Limiter) => self.limiter_on_deadline(now, id),
-                Some(Kind::Cache) => self.cache_on_deadline(now, id),
-                Some(Kind::State) => self.state_on_deadline(now, id),
-                Some(Kind::Batches) => self.batches_on_deadline(now, id),
-                Some(
-                    kind @ (Kind::Locks
-                    | Kind::Channel
-                    | Kind::Event
-                    | Kind::Barrier
-                    | Kind::Objects
-                    | Kind::Dispatch),
-                ) => self.between_on_deadline(now, kind, id),
-                // Time comes to a breaker with the calls, and does not matter to the others.
-                Some(Kind::Breaker | Kind::RetryBudget | Kind::Graph | Kind::Run) | None => {}
+            let kind = kind_of(id);
+            // Time comes to some only with their calls, and does not matter to others: those have no handler.
+            if let Some(&(_, handler)) = self.handlers.iter().find(|(of, _)| Some(*of) == kind) {
+                handler(self, now, id);
             }
+        }
+    }
+
+    /// Says what time does to the machines of a kind; called by whatever makes one. A table of functions and not a
+    /// `match`, so that a program links the machines it makes and no others: in wasm every one of them is a download.
+    fn in_time(&mut self, kind: Kind, handler: OnDeadline) {
+        if self.handlers.iter().all(|(of, _)| *of != kind) {
+            self.handlers.push((kind, handler));
         }
     }
 }

@@ -41,6 +41,7 @@ impl Alone {
 impl World {
     /// Makes a cache. `None` when there are 2^24 already.
     pub fn open_cache(&mut self, config: CacheConfig) -> Option<MachineId> {
+        self.in_time(Kind::Cache, Self::cache_on_deadline);
         let random = Random::new(self.random.bits());
         self.alone.caches.insert(Cache::new(config, random))
     }
@@ -70,6 +71,7 @@ impl World {
 
     /// Makes a state. `None` when there are 2^24 already.
     pub fn open_state(&mut self, config: StateConfig) -> Option<MachineId> {
+        self.in_time(Kind::State, Self::state_on_deadline);
         self.alone.states.insert(State::new(config))
     }
 
@@ -113,6 +115,7 @@ impl World {
 
     /// Makes a run of batches. `None` when there are 2^24 already.
     pub fn open_batches(&mut self, config: BatchConfig) -> Option<MachineId> {
+        self.in_time(Kind::Batches, Self::batches_on_deadline);
         self.alone.batches.insert(Batches::new(config))
     }
 

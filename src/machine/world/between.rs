@@ -12,7 +12,7 @@ use crate::machine::locks::LockSet;
 use crate::machine::objects::{Objects, ObjectsConfig};
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
-use crate::machine::wait_for::WaitFor;
+use crate::machine::wait_for::{Deadlock, WaitFor};
 use crate::machine::wakes::{MachineId, Wakes};
 
 /// The tables of those machines.
@@ -44,6 +44,9 @@ impl Between {
 impl World {
     /// Takes a lock set in. `None` when there are 2^24 already.
     pub fn open_locks(&mut self, locks: LockSet) -> Option<MachineId> {
+        self.in_time(Kind::Locks, Self::locks_on_deadline);
+        self.keep_kin();
+        self.locks_give_way = Some(Self::locks_give_way);
         let id = self.between.locks.insert(locks)?;
         if let Some(locks) = self.between.locks.get_mut(id) {
             *locks = std::mem::take(locks).named(id);
@@ -81,6 +84,7 @@ impl World {
 
     /// Makes a channel. `None` when there are 2^24 already.
     pub fn open_channel(&mut self, capacity: u32) -> Option<MachineId> {
+        self.in_time(Kind::Channel, Self::channel_on_deadline);
         self.between.channels.insert(Channel::new(capacity))
     }
 
@@ -119,6 +123,7 @@ impl World {
 
     /// Makes an event. `None` when there are 2^24 already.
     pub fn open_event(&mut self) -> Option<MachineId> {
+        self.in_time(Kind::Event, Self::event_on_deadline);
         self.between.events.insert(Event::new())
     }
 
@@ -147,6 +152,7 @@ impl World {
 
     /// Takes a barrier in. `None` when there are 2^24 already.
     pub fn open_barrier(&mut self, barrier: Barrier) -> Option<MachineId> {
+        self.in_time(Kind::Barrier, Self::barrier_on_deadline);
         self.between.barriers.insert(barrier)
     }
 
@@ -175,6 +181,7 @@ impl World {
 
     /// Makes an object pool. `None` when there are 2^24 already.
     pub fn open_objects(&mut self, config: ObjectsConfig) -> Option<MachineId> {
+        self.in_time(Kind::Objects, Self::objects_on_deadline);
         self.between.objects.insert(Objects::new(config))
     }
 
@@ -204,6 +211,7 @@ impl World {
 
     /// Makes the dispatch of a pool of workers. `None` when there are 2^24 already.
     pub fn open_dispatch(&mut self, config: DispatchConfig) -> Option<MachineId> {
+        self.in_time(Kind::Dispatch, Self::dispatch_on_deadline);
         self.between.dispatches.insert(Dispatch::new(config))
     }
 
@@ -227,40 +235,46 @@ impl World {
         self.timers.arm(id, None);
     }
 
-    pub(super) fn between_on_deadline(&mut self, now: Instant, kind: Kind, id: MachineId) {
-        match kind {
-            Kind::Locks => {
-                self.at_locks(now, id, |locks, graph, wakes| {
-                    locks.on_deadline(now, graph, wakes)
-                });
-            }
-            Kind::Channel => {
-                self.at_channel(id, |channel, selects, wakes| {
-                    channel.on_deadline(now, selects, wakes)
-                });
-            }
-            Kind::Event => {
-                self.at_event(id, |event, wakes| event.on_deadline(now, wakes));
-            }
-            Kind::Barrier => {
-                self.at_barrier(id, |barrier, wakes| barrier.on_deadline(now, wakes));
-            }
-            Kind::Objects => {
-                let has_doomed = self.at_objects(id, |objects, wakes| {
-                    objects.on_deadline(now, wakes);
-                    objects.has_doomed()
-                });
-                self.add_errand(id, has_doomed);
-            }
-            Kind::Dispatch => {
-                let has_orders = self.at_dispatch(id, |dispatch| {
-                    dispatch.on_deadline(now);
-                    dispatch.has_orders()
-                });
-                self.add_errand(id, has_orders);
-            }
-            _ => {}
-        }
+    fn locks_give_way(&mut self, now: Instant, deadlock: Deadlock) {
+        self.at_locks(now, deadlock.victim.machine, |locks, graph, wakes| {
+            locks.give_way(now, deadlock, graph, wakes)
+        });
+    }
+
+    fn locks_on_deadline(&mut self, now: Instant, id: MachineId) {
+        self.at_locks(now, id, |locks, graph, wakes| {
+            locks.on_deadline(now, graph, wakes)
+        });
+    }
+
+    fn channel_on_deadline(&mut self, now: Instant, id: MachineId) {
+        self.at_channel(id, |channel, selects, wakes| {
+            channel.on_deadline(now, selects, wakes)
+        });
+    }
+
+    fn event_on_deadline(&mut self, now: Instant, id: MachineId) {
+        self.at_event(id, |event, wakes| event.on_deadline(now, wakes));
+    }
+
+    fn barrier_on_deadline(&mut self, now: Instant, id: MachineId) {
+        self.at_barrier(id, |barrier, wakes| barrier.on_deadline(now, wakes));
+    }
+
+    fn objects_on_deadline(&mut self, now: Instant, id: MachineId) {
+        let has_doomed = self.at_objects(id, |objects, wakes| {
+            objects.on_deadline(now, wakes);
+            objects.has_doomed()
+        });
+        self.add_errand(id, has_doomed);
+    }
+
+    fn dispatch_on_deadline(&mut self, now: Instant, id: MachineId) {
+        let has_orders = self.at_dispatch(id, |dispatch| {
+            dispatch.on_deadline(now);
+            dispatch.has_orders()
+        });
+        self.add_errand(id, has_orders);
     }
 
     fn add_errand(&mut self, id: MachineId, has_one: Option<bool>) {

@@ -44,6 +44,29 @@ struct Known {
     edge: Option<Ticket>,
 }
 
+/// The calls into the graph, as a table that the first task with a parent and the first lock set put there. A program
+/// without either links no graph: in wasm that is a third of the download.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kin {
+    look: fn(&mut World),
+    ends: fn(&mut World, MachineId, Ticket),
+    leaves: fn(&mut World, MachineId, Ticket),
+    resized: fn(&mut World, Instant, MachineId),
+    gone: fn(&mut World, MachineId),
+    settle: fn(&mut World, Instant),
+}
+
+impl Kin {
+    const THERE: Self = Self {
+        look: World::look,
+        ends: World::ends,
+        leaves: World::leaves,
+        resized: World::resized,
+        gone: World::gone,
+        settle: World::settle_deadlocks,
+    };
+}
+
 /// How many chains are kept for hosts that do not fetch them.
 const CHAINS: usize = 64;
 
@@ -51,6 +74,7 @@ impl World {
     /// Asks for a start on behalf of a parent: see [`Permits::request`](crate::machine::permits::Permits::request).
     /// Refused with `Deadlock` if the parent, or anybody who waits for it, would then wait for ever.
     pub fn pool_request_for(&mut self, now: Instant, id: MachineId, ask: Ask, child: Child) -> Admission {
+        self.keep_kin();
         let owner = Owner::Named(child.task);
         self.declare_task(child.parent);
         let admission = self.pool_request(now, id, ask);
@@ -108,6 +132,7 @@ impl World {
     /// The wait-for graph, for waits that no machine here knows of. Followed by
     /// [`break_deadlocks`](Self::break_deadlocks).
     pub fn wait_for(&mut self) -> &mut WaitFor {
+        self.keep_kin();
         self.look_at_fresh();
         &mut self.families.graph
     }
@@ -115,14 +140,58 @@ impl World {
     /// Turns away the youngest of those who wait for each other, wherever it waits. Every call of a machine ends with
     /// this; a host calls it after it has changed the graph itself.
     pub fn break_deadlocks(&mut self, now: Instant) {
+        if let Some(kin) = self.kin {
+            (kin.settle)(self, now);
+        }
+    }
+
+    /// From here on the graph is kept.
+    pub(super) fn keep_kin(&mut self) {
+        self.kin = Some(Kin::THERE);
+    }
+
+    /// Tells the graph what the pools decided since it was told last.
+    pub(super) fn look_at_fresh(&mut self) {
+        if let Some(kin) = self.kin {
+            (kin.look)(self);
+        }
+    }
+
+    /// A task that settles keeps nobody from ending any more.
+    pub(super) fn task_ends(&mut self, id: MachineId, ticket: Ticket) {
+        if let Some(kin) = self.kin {
+            (kin.ends)(self, id, ticket);
+        }
+    }
+
+    /// A task that leaves holds nothing any more, but if it has begun it may still be what its parent waits for.
+    pub(super) fn task_leaves(&mut self, id: MachineId, ticket: Ticket) {
+        if let Some(kin) = self.kin {
+            (kin.leaves)(self, id, ticket);
+        }
+    }
+
+    pub(super) fn pool_was_resized(&mut self, now: Instant, id: MachineId) {
+        if let Some(kin) = self.kin {
+            (kin.resized)(self, now, id);
+        }
+    }
+
+    pub(super) fn families_of_gone(&mut self, id: MachineId) {
+        if let Some(kin) = self.kin {
+            (kin.gone)(self, id);
+        }
+    }
+
+    fn settle_deadlocks(&mut self, now: Instant) {
         self.look_at_fresh();
         while let Some(deadlock) = self.families.graph.pop_found() {
             let victim = deadlock.victim;
             match kind_of(victim.machine) {
                 Some(Kind::Locks) => {
-                    self.at_locks(now, victim.machine, |locks, graph, wakes| {
-                        locks.give_way(now, deadlock, graph, wakes)
-                    });
+                    if let Some(give_way) = self.locks_give_way {
+                        give_way(self, now, deadlock);
+                    }
                 }
                 Some(Kind::Pool) => {
                     self.families.keep(Some(victim), deadlock.chain);
@@ -143,8 +212,7 @@ impl World {
         wakes.push(victim.ticket, Why::Refused(Refusal::Deadlock));
     }
 
-    /// Tells the graph what the pools decided since it was told last.
-    pub(super) fn look_at_fresh(&mut self) {
+    fn look(&mut self) {
         if !self.wakes.has_fresh() {
             return;
         }
@@ -175,16 +243,14 @@ impl World {
         }
     }
 
-    /// A task that settles keeps nobody from ending any more.
-    pub(super) fn task_ends(&mut self, id: MachineId, ticket: Ticket) {
+    fn ends(&mut self, id: MachineId, ticket: Ticket) {
         let families = &mut self.families;
         if let Some(known) = families.known.remove(&Waiter { machine: id, ticket }) {
             families.graph.ended(known.owner);
         }
     }
 
-    /// A task that leaves holds nothing any more, but if it has begun it may still be what its parent waits for.
-    pub(super) fn task_leaves(&mut self, id: MachineId, ticket: Ticket) {
+    fn leaves(&mut self, id: MachineId, ticket: Ticket) {
         if self.families.known.is_empty() {
             return;
         }
@@ -196,7 +262,7 @@ impl World {
         }
     }
 
-    pub(super) fn pool_was_resized(&mut self, now: Instant, id: MachineId) {
+    fn resized(&mut self, now: Instant, id: MachineId) {
         if let Some(capacity) = self.pool(id).map(|permits| permits.capacity())
             && !self.families.known.is_empty()
         {
@@ -205,7 +271,7 @@ impl World {
         }
     }
 
-    pub(super) fn families_of_gone(&mut self, id: MachineId) {
+    fn gone(&mut self, id: MachineId) {
         let families = &mut self.families;
         let of_gone = |place: &Waiter| place.machine == id;
         let gone: Vec<Known> = families

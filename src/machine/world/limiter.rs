@@ -1,6 +1,6 @@
 //! Limiters in a world: rates that are waited for without a pool.
 
-use super::World;
+use super::{Kind, World};
 use crate::machine::limiter::{Limited, Limiter};
 use crate::machine::rate::RateConfig;
 use crate::machine::ticket::{StaleTicket, Ticket};
@@ -11,6 +11,7 @@ use core::time::Duration;
 impl World {
     /// Makes a limiter. `None` when there are 2^24 already.
     pub fn open_limiter(&mut self, rules: impl IntoIterator<Item = RateConfig>) -> Option<MachineId> {
+        self.in_time(Kind::Limiter, Self::limiter_on_deadline);
         self.limiters.insert(Limiter::new(rules))
     }
 

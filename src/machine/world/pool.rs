@@ -2,7 +2,7 @@
 
 use super::adaptive::Watched;
 use super::gate::PoolGate;
-use super::{NoSuchMachine, World};
+use super::{Kind, NoSuchMachine, World};
 use crate::machine::adaptive::Adaptive;
 use crate::machine::gate::Outcome;
 use crate::machine::permits::{Admission, Ask, Permits};
@@ -32,6 +32,7 @@ pub(super) struct Pool {
 impl World {
     /// Makes a pool. `None` when there are 2^24 already.
     pub fn open_pool(&mut self, config: PoolConfig) -> Option<MachineId> {
+        self.in_time(Kind::Pool, Self::pool_on_deadline);
         self.pools.insert(Pool {
             permits: Permits::new(config.concurrency, config.queue),
             rate: None,
