@@ -20,7 +20,7 @@ export const javascript = {
     await buildPackage();
     await nodeTest(tally, [
       ...(await compiled("tests/js")),
-      ...["tests/js", "range", "setup", "pkg-config", "benches", "bin"].flatMap((folder) =>
+      ...["tests/js", "tests/trap", "range", "setup", "pkg-config", "benches", "bin"].flatMap((folder) =>
         testsIn(folder, ".test.mjs"),
       ),
     ]);

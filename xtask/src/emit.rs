@@ -15,8 +15,8 @@ use wasm_bindgen_cli_support::Bindgen;
 /// entry point instantiates the module its own way, and again after a trap. The file that would `import` the
 /// `.wasm` itself is left behind.
 pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Result<()> {
-    let name = recipe.name;
-    let work = root.join("target/xtask").join(name);
+    let name = recipe.stem;
+    let work = root.join("target/xtask").join(recipe.name);
     let _ = fs::remove_dir_all(&work);
     Bindgen::new()
         .input_path(compiled)

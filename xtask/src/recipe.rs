@@ -3,8 +3,9 @@
 /// One wasm module: a set of features, and the folder its files are written to.
 #[derive(Clone, Copy)]
 pub struct Recipe {
-    /// The stem of the files: `core_bg.js`, `core_bg.wasm`, …
     pub name: &'static str,
+    /// The stem of the files, which the module imports its glue by: `core_bg.js`, `core_bg.wasm`, …
+    pub stem: &'static str,
     pub features: &'static str,
     /// Relative to the repository.
     pub out: &'static str,
@@ -13,6 +14,7 @@ pub struct Recipe {
 /// Every policy, in one module with one World; only numbers cross.
 pub const CORE: Recipe = Recipe {
     name: "core",
+    stem: "core",
     features: "bindings",
     out: "js/generated",
 };
@@ -20,6 +22,7 @@ pub const CORE: Recipe = Recipe {
 /// The scan engine.
 pub const SCAN: Recipe = Recipe {
     name: "scan",
+    stem: "scan",
     features: "bindings-scan",
     out: "js/generated",
 };
@@ -27,6 +30,7 @@ pub const SCAN: Recipe = Recipe {
 /// `core` with one export more, which traps on purpose: for the tests of recovery, never published.
 pub const TRAP: Recipe = Recipe {
     name: "trap",
+    stem: "core",
     features: "test-trap",
     out: "tests/generated",
 };
@@ -38,7 +42,7 @@ impl Recipe {
 
     /// The files that a finished build leaves in [`out`](Self::out).
     pub fn files(&self) -> [String; 6] {
-        let name = self.name;
+        let name = self.stem;
         [
             format!("{name}_bg.js"),
             format!("{name}_bg.d.ts"),
