@@ -23,6 +23,13 @@ pub(crate) struct Epoch {
     isolations: Vec<Isolation<VirtualRuntime>>,
 }
 
+/// What an epoch came to.
+pub(crate) struct Ended {
+    pub(crate) trace: u64,
+    pub(crate) clients: u64,
+    pub(crate) works: u64,
+}
+
 impl Epoch {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -128,7 +135,7 @@ impl Epoch {
     }
 
     /// Lets everything come to its end: then nobody may wait, nothing may run, no timer and no task may be left.
-    pub(crate) fn end(mut self) -> Result<u64, String> {
+    pub(crate) fn end(mut self) -> Result<Ended, String> {
         self.isolations.clear();
         let shared = Rc::clone(&self.shared);
         let runtime = &shared.runtime;
@@ -191,7 +198,12 @@ impl Epoch {
         }
         shared.watch.left()?;
         shared.watch.check()?;
-        Ok(shared.watch.trace())
+        let (clients, works) = shared.watch.totals();
+        Ok(Ended {
+            trace: shared.watch.trace(),
+            clients,
+            works,
+        })
     }
 
     fn cancel_one(&mut self) {

@@ -25,10 +25,16 @@ fn main() -> ExitCode {
     };
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
         match simulate(seed, options.steps) {
-            Ok(trace) => println!(
-                "seed {seed}: {} steps, no invariant broken, trace {trace:016x}",
-                options.steps
-            ),
+            Ok(Walked {
+                trace,
+                clients,
+                works,
+            }) => {
+                let steps = options.steps;
+                println!(
+                    "seed {seed}: {steps} steps, no invariant broken, {clients} clients, {works} tasks, trace {trace:016x}"
+                );
+            }
             Err(broken) => {
                 println!("seed {seed}: {broken}");
                 return ExitCode::FAILURE;
@@ -38,10 +44,17 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs `steps` steps, and returns a number that stands for all of them.
-fn simulate(seed: u64, steps: u64) -> Result<u64, String> {
+/// What a seed came to; its trace is a number that stands for all its steps.
+#[derive(Default)]
+struct Walked {
+    trace: u64,
+    clients: u64,
+    works: u64,
+}
+
+fn simulate(seed: u64, steps: u64) -> Result<Walked, String> {
     let mut random = Random::new(seed);
-    let mut trace = 0;
+    let mut walked = Walked::default();
     let mut done = 0;
     while done < steps {
         let length = STEPS_IN_AN_EPOCH.min(steps - done);
@@ -55,9 +68,11 @@ fn simulate(seed: u64, steps: u64) -> Result<u64, String> {
         let ended = epoch
             .end()
             .map_err(|broken| format!("broken at the end of step {done}: {broken}"))?;
-        trace = u64::rotate_left(trace, 7) ^ ended;
+        walked.trace = walked.trace.rotate_left(7) ^ ended.trace;
+        walked.clients += ended.clients;
+        walked.works += ended.works;
     }
-    Ok(trace)
+    Ok(walked)
 }
 
 struct Options {

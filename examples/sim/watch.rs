@@ -13,6 +13,8 @@ struct Seen {
     broken: RefCell<Option<String>>,
     clients: Cell<u64>,
     at_work: Cell<u64>,
+    clients_ever: Cell<u64>,
+    works_ever: Cell<u64>,
     // Stands for everything that was seen, in its order.
     trace: Cell<u64>,
 }
@@ -39,7 +41,13 @@ impl Watch {
     /// One more client; it must end, whatever becomes of what it does.
     pub(crate) fn client(&self) -> Client {
         self.0.clients.set(self.0.clients.get() + 1);
+        self.0.clients_ever.set(self.0.clients_ever.get() + 1);
         Client(self.clone())
+    }
+
+    /// How many clients there ever were, and how often something was at work.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.0.clients_ever.get(), self.0.works_ever.get())
     }
 
     pub(crate) fn left(&self) -> Result<(), String> {
@@ -97,6 +105,8 @@ impl Bound {
         seen.slots.set(seen.slots.get() + slots);
         let tasks = &seen.watch.0.at_work;
         tasks.set(tasks.get() + 1);
+        let ever = &seen.watch.0.works_ever;
+        ever.set(ever.get() + 1);
         let (now, most) = (seen.slots.get(), seen.most.get());
         if now > most && now > slots && !excused() {
             seen.watch
