@@ -227,7 +227,14 @@ impl<R: Runtime, K: Hash + Eq + Clone + 'static, V: Clone + 'static> Cache<R, K,
             }
             Some(Load::Wait(ticket)) => {
                 let landing = self.0.shelf.borrow_mut().join(id);
-                let seated = Seated::take(&self.0.host, &self.0.ledger, ticket, self.0.host.number(), None, Stage::Queued);
+                let seated = Seated::take(
+                    &self.0.host,
+                    &self.0.ledger,
+                    ticket,
+                    self.0.host.number(),
+                    None,
+                    Stage::Queued,
+                );
                 Waiting::new(&self.0, seated, landing)
             }
             Some(Load::Stale(Some(ticket))) => {

@@ -439,7 +439,14 @@ impl<R: Runtime, V> Turn<R, V> {
     fn take(shared: &Rc<Shared<R, V>>, ticket: Ticket, id: u32, stage: Stage) -> Self {
         Self {
             shared: Rc::clone(shared),
-            seated: Seated::take(&shared.host, &shared.ledger, ticket, shared.host.number(), None, stage),
+            seated: Seated::take(
+                &shared.host,
+                &shared.ledger,
+                ticket,
+                shared.host.number(),
+                None,
+                stage,
+            ),
             id,
         }
     }
