@@ -19,7 +19,7 @@ use super::plugins::Description;
 use super::report::{Report, Resumed, SCHEMA, Summary, Tool};
 use super::run::Ended;
 use super::targets::{Invalid, Targets};
-use super::visit::{Made, visit};
+use super::visit::{Made, Visits};
 use crate::future::{Parker, RunError, RunOptions, Runtime, gather};
 use crate::machine::time::Instant;
 
@@ -36,7 +36,8 @@ pub(super) struct Parts<R: Runtime> {
     pub(super) runtime: R,
     pub(super) config: ScanConfig,
     pub(super) entries: Vec<Description>,
-    pub(super) plugins: Vec<Made>,
+    pub(super) plugins: Rc<[Made]>,
+    pub(super) visits: Rc<Visits<R>>,
     pub(super) hosts: Hosts<R>,
     pub(super) levels: Rc<Levels<R>>,
     pub(super) ctx: Context,
@@ -101,7 +102,7 @@ impl<R: Runtime> Scan<R> {
     /// Dropping the future drops every run at work and sends nothing more. To hear the last of it, use
     /// [`cancel`](Self::cancel).
     pub async fn run(&self, sink: impl Fn(ScanEvent) + 'static) -> Report {
-        let scan = &*self.0;
+        let scan = &self.0;
         match scan.state.get() {
             State::Running | State::Finished(_) => return self.report(),
             State::Waiting => scan.state.set(State::Running),
@@ -253,7 +254,7 @@ impl<R: Runtime> Course<R> {
         taken
     }
 
-    async fn work(&self) {
+    async fn work(self: &Rc<Self>) {
         let slots = self.parts.config.slots(Level::Batch) as usize;
         let strict = self.parts.config.max_workers == 1;
         // One worker means strict order: one run after another, targets in the order given.
@@ -278,15 +279,9 @@ impl<R: Runtime> Course<R> {
             .await;
     }
 
-    async fn target(&self, target: usize) {
-        let workers = self.parts.config.max_workers as usize;
-        visit(
-            &self.plugin_names,
-            &self.parts.plugins,
-            workers,
-            |plugin, earlier| self.plugin(target, plugin, earlier),
-        )
-        .await;
+    async fn target(self: &Rc<Self>, target: usize) {
+        let workers = self.parts.config.max_workers;
+        self.parts.visits.visit(self, target, workers).await;
         self.target_done(target);
     }
 

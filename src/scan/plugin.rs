@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
@@ -164,19 +164,23 @@ impl From<FetchError> for PluginError {
     }
 }
 
-/// The outcomes that earlier plugins had on the same target, by plugin name. Only those that ended well are there.
+/// The outcomes that the plugins it [needs](Plugin::needs) had on the same target, by name. Only those that ended well are there.
 #[derive(Clone, Debug, Default)]
-pub struct Earlier(BTreeMap<&'static str, Rc<Outcome>>);
+pub struct Earlier(HashMap<Rc<str>, Rc<Outcome>>);
 
 impl Earlier {
+    pub(super) fn new(outcomes: HashMap<Rc<str>, Rc<Outcome>>) -> Self {
+        Self(outcomes)
+    }
+
     /// The outcome of `plugin`, if it ended well.
     pub fn outcome(&self, plugin: &str) -> Option<&Outcome> {
         self.0.get(plugin).map(Rc::as_ref)
     }
 
     /// Adds an outcome.
-    pub fn add(&mut self, plugin: &'static str, outcome: Rc<Outcome>) {
-        self.0.insert(plugin, outcome);
+    pub fn add(&mut self, plugin: impl Into<Rc<str>>, outcome: Rc<Outcome>) {
+        self.0.insert(plugin.into(), outcome);
     }
 }
 

@@ -14,11 +14,11 @@ use crate::machine::time::Instant;
 
 impl<R: Runtime> Course<R> {
     /// One run, to its record. The outcome, if it ended well, is for the plugins that need it.
-    pub(super) async fn plugin(&self, target: usize, plugin: usize, earlier: Earlier) -> Option<Rc<Outcome>> {
+    pub(super) async fn plugin(&self, target: usize, plugin: usize, earlier: Earlier) -> Option<Outcome> {
         let index = target * self.plugin_names.len() + plugin;
         if let Some(taken_over) = &self.results.borrow()[index] {
             let good = taken_over.run.status == RunStatus::Ok;
-            return good.then(|| Rc::new(outcome_of(taken_over)));
+            return good.then(|| outcome_of(taken_over));
         }
         let asked = self.parts.runtime.now();
         let (begun, ended) = match self.ready(target, plugin) {
@@ -88,7 +88,7 @@ impl<R: Runtime> Course<R> {
         asked: Instant,
         begun: Option<Instant>,
         ended: Ended,
-    ) -> Option<Rc<Outcome>> {
+    ) -> Option<Outcome> {
         let now = self.parts.runtime.now();
         let (target, plugin) = (index / self.plugin_names.len(), index % self.plugin_names.len());
         let (target, plugin, level) = (
@@ -125,7 +125,7 @@ impl<R: Runtime> Course<R> {
         };
         self.results.borrow_mut()[index] = Some(result.clone());
         self.emit(ScanEvent::Result { result });
-        (status == RunStatus::Ok).then(|| Rc::new(outcome))
+        (status == RunStatus::Ok).then_some(outcome)
     }
 }
 

@@ -17,7 +17,7 @@ use super::plugins::PluginEntry;
 use super::report::Resumed;
 use super::suggest::nearest;
 use super::targets::Targets;
-use super::visit::{Made, circle};
+use super::visit::{Made, Visits};
 use crate::future::{Host, Runtime};
 
 /// Scans targets with plugins, politely. What it learns of hosts (their breakers and rates) lasts from scan to scan.
@@ -42,7 +42,9 @@ use crate::future::{Host, Runtime};
 pub struct Scanner<R: Runtime> {
     runtime: R,
     config: ScanConfig,
-    plugins: Vec<PluginEntry>,
+    entries: Vec<PluginEntry>,
+    plugins: Rc<[Made]>,
+    visits: Rc<Visits<R>>,
     hosts: Hosts<R>,
     levels: Rc<Levels<R>>,
     connector: Option<Rc<dyn Connect>>,
@@ -61,34 +63,28 @@ impl<R: Runtime> Scanner<R> {
         config: ScanConfig,
         plugins: Vec<PluginEntry>,
     ) -> Result<Self, String> {
-        let plugins = choose(&config, plugins)?;
+        let entries = choose(&config, plugins)?;
+        let plugins: Rc<[Made]> = entries.iter().map(|entry| make(entry, &config)).collect();
+        let visits = Visits::new(
+            &runtime,
+            entries.iter().map(|entry| entry.name).zip(plugins.iter()),
+        );
+        let visits =
+            visits.map_err(|error| format!("Expected plugins that can be put in order, but {error}."))?;
         let world = Host::new(runtime.clone());
         let levels = Levels::new(&world, &config).map_err(|error| error.to_string())?;
-        let hosts = Hosts::new(world, config.host.clone(), fetcher);
-        let scanner = Self {
+        Ok(Self {
+            hosts: Hosts::new(world, config.host.clone(), fetcher),
+            levels: Rc::new(levels),
             runtime,
             config,
+            entries,
             plugins,
-            hosts,
-            levels: Rc::new(levels),
+            visits: Rc::new(visits),
             connector: None,
             epoch: Cell::new(0.0),
             memory: Rc::new(MemoryMetrics::default),
-        };
-        let made = scanner.make();
-        let named: Vec<_> = scanner
-            .plugins
-            .iter()
-            .map(|entry| entry.name)
-            .zip(&made)
-            .collect();
-        match circle(&named) {
-            Some(names) => Err(format!(
-                "Expected plugins whose needs end, got a circle: {}.",
-                names.join(", ")
-            )),
-            None => Ok(scanner),
-        }
+        })
     }
 
     /// The same scanner with a way to open TCP connections.
@@ -124,8 +120,9 @@ impl<R: Runtime> Scanner<R> {
         Scan::new(Parts {
             runtime: self.runtime.clone(),
             config: self.config.clone(),
-            entries: self.plugins.iter().map(PluginEntry::describe).collect(),
-            plugins: self.make(),
+            entries: self.entries.iter().map(PluginEntry::describe).collect(),
+            plugins: Rc::clone(&self.plugins),
+            visits: Rc::clone(&self.visits),
             hosts: self.hosts.clone(),
             levels: Rc::clone(&self.levels),
             ctx,
@@ -135,14 +132,12 @@ impl<R: Runtime> Scanner<R> {
             memory: Rc::clone(&self.memory),
         })
     }
+}
 
-    fn make(&self) -> Vec<Made> {
-        let make = |entry: &PluginEntry| {
-            let made = catch_unwind(AssertUnwindSafe(|| (entry.make)(&self.config)));
-            made.unwrap_or_else(|panic| Err(panic_text(&*panic)))
-        };
-        self.plugins.iter().map(make).collect()
-    }
+/// A plugin that panics while it is made is one that could not be made.
+fn make(entry: &PluginEntry, config: &ScanConfig) -> Made {
+    let made = catch_unwind(AssertUnwindSafe(|| (entry.make)(config)));
+    made.unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
 fn choose(config: &ScanConfig, plugins: Vec<PluginEntry>) -> Result<Vec<PluginEntry>, String> {
