@@ -240,20 +240,17 @@ function statusOf(result: PluginResult | undefined): string {
   return unreachable(result) ? "unreachable" : result.status;
 }
 
-/** One line for the list: what the HTTP probe learned, else what another plugin did, else what went wrong. */
+/** One line for the list: what the HTTP probe learned, or the MCP server offers, or what went wrong. */
 function summaryOf(row: Row): string {
   if (row.results.size === 0) return "waiting";
-  const results = [...row.results.values()].sort((a, b) => rank(a.plugin) - rank(b.plugin));
-  const failure = results.find((result) => failed(result.status) && result.error !== null);
-  const probe = results.find((result) => result.plugin === "http-probe");
+  const probe = row.results.get("http-probe");
   if (probe !== undefined && unreachable(probe))
     return foreignLine(String(probe.details?.reason ?? probe.summary));
-  const telling = results.find((result) => result.summary !== "");
-  return foreignLine(telling?.summary ?? failure?.error ?? "");
-}
-
-function rank(plugin: string): number {
-  return plugin === "http-probe" ? 0 : plugin === "port-probe" ? 2 : 1;
+  const told = ["mcp-introspect", "http-probe", "security-headers", "port-probe", "cors-policy"]
+    .map((plugin) => row.results.get(plugin)?.summary ?? "")
+    .find((summary) => summary !== "");
+  const failure = [...row.results.values()].find((result) => failed(result.status));
+  return foreignLine(told ?? failure?.error ?? "");
 }
 
 /** From the first run's start to the last one's end. */
