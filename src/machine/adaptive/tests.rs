@@ -406,6 +406,45 @@ fn a_ceiling_holds_until_it_is_lifted_and_never_below_the_minimum() {
 }
 
 #[test]
+fn a_dropped_call_takes_a_tenth_and_at_least_one() {
+    for algorithm in SEEKING {
+        let dropped = |in_flight| Sample {
+            ending: Ending::Dropped,
+            ..sample(ms(1), in_flight)
+        };
+        for (before, after) in [(50, 45), (5, 4), (1, 1)] {
+            let mut adaptive = limit(algorithm, 1, 100, before);
+            adaptive.sample(Instant::from_micros(5000), dropped(before));
+            assert_eq!(adaptive.limit(), after, "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn an_interval_keeps_rounds_apart() {
+    for algorithm in MEASURING {
+        let config = AdaptiveConfig::new(algorithm, 1, 1000)
+            .unwrap()
+            .initial(10)
+            .unwrap();
+        let mut adaptive = Adaptive::new(config.interval(ms(1000)));
+        let mut changes = Vec::new();
+        for n in 0..150 {
+            let now = Instant::from_micros(n * 100_000);
+            for _ in 0..100 {
+                if adaptive.sample(now, sample(ms(50), adaptive.limit())).is_some() {
+                    changes.push(n);
+                }
+            }
+        }
+        assert!(
+            !changes.is_empty() && changes.windows(2).all(|pair| pair[1] - pair[0] >= 10),
+            "{changes:?}"
+        );
+    }
+}
+
+#[test]
 fn changes_are_told_and_counted() {
     let mut adaptive = limit(Algorithm::Aimd, 1, 100, 10);
     let dropped = Sample {
