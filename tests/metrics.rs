@@ -132,3 +132,33 @@ fn an_adaptive_pool_finds_a_size_within_its_bounds() {
     pool.hold_at(Some(2));
     assert_eq!(pool.concurrency(), 2);
 }
+
+#[test]
+fn a_logger_hears_what_happens_and_silence_is_the_default() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let opens_at_once = BreakerConfig::default().consecutive(1).unwrap();
+    let options = PoolOptions::new(1)
+        .name("p")
+        .breaker(opens_at_once)
+        .timeout(ms(5));
+    let pool = Pool::new(&host, options).unwrap();
+    let hang = || {
+        pool.run(RunOptions::new().name("probe"), |_| {
+            std::future::pending::<Result<(), &str>>()
+        })
+    };
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&heard);
+    host.set_logger(Some(Rc::new(move |event| {
+        log.borrow_mut().push((event.kind(), event.to_string()))
+    })));
+    runtime.block_on(hang()).unwrap_err();
+    runtime.block_on(hang()).unwrap_err();
+    host.set_logger(None);
+    runtime.block_on(hang()).unwrap_err();
+    let heard = heard.borrow();
+    let kinds: Vec<_> = heard.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["breaker", "timeout", "overflow"]);
+    assert!(heard[1].1.contains(r#"task "probe" of pool "p""#), "{heard:?}");
+}

@@ -1,13 +1,16 @@
 //! The host of one world: it owns the clock, carries out what the machines decide and keeps their one timer.
 
+use super::acquire_error::AcquireError;
+use super::flow_event::FlowEvent;
 use super::ledger::{Ledger, Seat};
 use super::owner::DeadlockStep;
 use super::runtime::{Parker, Runtime};
 use super::subscription::Subscription;
+use crate::machine::adaptive::Scaled;
 use crate::machine::breaker::Transition;
 use crate::machine::time::Instant;
 use crate::machine::wait_for::{Resource, Waiter};
-use crate::machine::wakes::{MachineId, Wake};
+use crate::machine::wakes::{MachineId, Refusal, Wake, Why};
 use crate::machine::world::World;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -47,6 +50,7 @@ struct Shared<R: Runtime> {
     labels: RefCell<BTreeMap<MachineId, Label>>,
     deadlock: RefCell<Option<Vec<DeadlockStep>>>,
     names: RefCell<BTreeMap<MachineId, Rc<str>>>,
+    logger: RefCell<Option<Logger>>,
     numbers: Cell<u64>,
     draining: Cell<bool>,
     driver: RefCell<Driver<R::Parker>>,
@@ -56,6 +60,7 @@ struct Shared<R: Runtime> {
 type Label = Rc<dyn Fn(u32) -> String>;
 
 pub(crate) type Listener = Rc<dyn Fn(Transition)>;
+type Logger = Rc<dyn Fn(&FlowEvent)>;
 
 /// The task that keeps the one timer. There is none while no machine wants to be called.
 enum Driver<P> {
@@ -77,6 +82,7 @@ impl<R: Runtime> Host<R> {
             labels: RefCell::default(),
             deadlock: RefCell::default(),
             names: RefCell::default(),
+            logger: RefCell::default(),
             numbers: Cell::new(0),
             draining: Cell::new(false),
             driver: RefCell::new(Driver::None),
@@ -86,6 +92,36 @@ impl<R: Runtime> Host<R> {
     /// The runtime it lives on.
     pub fn runtime(&self) -> &R {
         &self.0.runtime
+    }
+
+    /// Sends whatever happens in this host's pools and breakers to `logger`, in the place of any set before; with `None` it is silent again, as it is at first.
+    /// The logger runs with no borrow held and may call back in.
+    pub fn set_logger(&self, logger: Option<Rc<dyn Fn(&FlowEvent)>>) {
+        let before = self.0.logger.replace(logger);
+        drop(before);
+    }
+
+    /// Sends an event to the logger; it is made only if there is one. `event` is given the name of the machine.
+    pub(crate) fn log(&self, machine: MachineId, event: impl FnOnce(Rc<str>) -> FlowEvent) {
+        let logger = self.0.logger.borrow().clone();
+        let Some(logger) = logger else { return };
+        let name = self.0.names.borrow().get(&machine).cloned();
+        logger(&event(name.unwrap_or_else(|| "".into())));
+    }
+
+    /// Logs that a pool turned a task away. Whoever only tried hears of it anyway.
+    pub(crate) fn log_refusal(
+        &self,
+        machine: MachineId,
+        task: Option<Rc<str>>,
+        refusal: Refusal,
+        now: Instant,
+    ) {
+        if refusal == Refusal::NotNow || self.look(|world, _| world.pool(machine).is_none()) {
+            return;
+        }
+        let error = AcquireError::new(refusal, now);
+        self.log(machine, |pool| FlowEvent::Refused { pool, task, error });
     }
 
     /// The next of the numbers by which tasks are told apart.
@@ -240,11 +276,19 @@ impl<R: Runtime> Host<R> {
                     if let Some(seat) = self.seat_of(&wake) {
                         seat.decide(wake.why, self.0.runtime.now());
                         seat.parker.unpark();
+                        if let Why::Refused(refusal) = wake.why {
+                            let now = self.0.runtime.now();
+                            self.log_refusal(wake.machine, seat.name.clone(), refusal, now);
+                        }
                     }
                 } else if let Some((breaker, transition)) = self.next_breaker_change() {
                     for listener in self.listeners_of(breaker) {
                         listener(transition);
                     }
+                    let Transition { from, to } = transition;
+                    self.log(breaker, |breaker| FlowEvent::BreakerChanged { breaker, from, to });
+                } else if let Some((pool, Scaled { from, to })) = self.next_scale() {
+                    self.log(pool, |pool| FlowEvent::Scaled { pool, from, to });
                 } else if let Some(sweep) = self.next_errand() {
                     sweep();
                 } else {
@@ -274,6 +318,10 @@ impl<R: Runtime> Host<R> {
 
     fn next_breaker_change(&self) -> Option<(MachineId, Transition)> {
         self.0.world.borrow_mut().breaker_change()
+    }
+
+    fn next_scale(&self) -> Option<(MachineId, Scaled)> {
+        self.0.world.borrow_mut().pool_scaled()
     }
 
     fn listeners_of(&self, breaker: MachineId) -> Vec<Listener> {

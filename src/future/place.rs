@@ -111,6 +111,7 @@ impl<R: Runtime> Place<R> {
                     host.note_deadlock(None);
                 }
                 host.drain();
+                host.log_refusal(machine.id, options.name.clone(), refusal, now);
                 return Err(AcquireError::new(refusal, now));
             }
         };

@@ -63,10 +63,11 @@ impl<R: Runtime> Pool<R> {
     ///
     /// One sentence about the first option that cannot be honoured.
     pub fn new(host: &Host<R>, options: PoolOptions) -> Result<Self, ConfigError> {
-        let breaker = options
-            .breaker
-            .map(|config| CircuitBreaker::new(host, config))
-            .transpose()?;
+        let breaker = match (options.breaker, &options.name) {
+            (None, _) => None,
+            (Some(config), None) => Some(CircuitBreaker::new(host, config)?),
+            (Some(config), Some(name)) => Some(CircuitBreaker::new(host, config)?.named(Rc::clone(name))),
+        };
         Self::behind(host, options, breaker)
     }
 

@@ -1,5 +1,6 @@
 //! A task in its place: it waits for its slots, runs, and ends one way or another.
 
+use super::flow_event::FlowEvent;
 use super::place::{Ended, Place};
 use super::run_options::RunOptions;
 use super::runtime::Runtime;
@@ -46,7 +47,7 @@ where
         let future = match contain(|| task(context)) {
             Ok(future) => future,
             Err(panic) => {
-                place.ends_with(Outcome::Failure);
+                panicked(&place, options);
                 return Err(panic);
             }
         };
@@ -80,7 +81,7 @@ where
             result.map_err(RunError::Task)
         }
         End::Panic(panic) => {
-            place.ends_with(Outcome::Failure);
+            panicked(&place, options);
             Err(panic)
         }
         End::Taken(Ended::Expired) => {
@@ -110,11 +111,23 @@ fn limit<R: Runtime>(place: &Place<R>, options: &RunOptions) -> Duration {
 }
 
 fn timed_out<R: Runtime, E>(place: &Place<R>, options: &RunOptions, limit: Duration) -> RunError<E> {
+    let (machine, task) = (&place.machine, options.name.clone());
+    machine
+        .host
+        .log(machine.id, |pool| FlowEvent::TimedOut { pool, task });
     let operation = match &options.name {
         Some(name) => name.to_string(),
         None => format!("task {}", place.seat().id),
     };
     RunError::Timeout(TimeoutError::new(operation, limit))
+}
+
+fn panicked<R: Runtime>(place: &Place<R>, options: &RunOptions) {
+    place.ends_with(Outcome::Failure);
+    let (machine, task) = (&place.machine, options.name.clone());
+    machine
+        .host
+        .log(machine.id, |pool| FlowEvent::Panicked { pool, task });
 }
 
 /// On the host a panic is the task's own error. What it leaves half done is the task's own too, hence the assertion.
