@@ -516,3 +516,94 @@ fn a_task_can_cancel_itself() {
         (0, 0, 0)
     );
 }
+
+#[test]
+fn a_permit_granted_and_not_seen_is_handed_on_when_its_waiter_is_dropped() {
+    let (_runtime, pool) = pool(PoolOptions::new(1));
+    let held = pool.try_acquire(plain()).unwrap().unwrap();
+    let mut first = Box::pin(pool.acquire_owned(plain()));
+    let mut second = Box::pin(pool.acquire_owned(plain()));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    drop(held);
+    drop(first);
+    assert!(second.now_or_never().is_some());
+}
+
+#[test]
+fn a_run_dropped_after_its_grant_never_calls_its_task() {
+    let (_runtime, pool) = pool(PoolOptions::new(1));
+    let held = pool.try_acquire(plain()).unwrap().unwrap();
+    let called = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&called);
+    let mut run = Box::pin(pool.run(plain(), move |_| {
+        flag.set(true);
+        std::future::ready(Ok::<_, Infallible>(()))
+    }));
+    assert!((&mut run).now_or_never().is_none());
+    drop(held);
+    assert_eq!(pool.active(), 1);
+    drop(run);
+    assert_eq!((pool.active(), called.get()), (0, false));
+}
+
+#[test]
+fn a_lease_that_nobody_renews_frees_its_slot_and_its_late_release_is_counted() {
+    let (runtime, pool) = pool(PoolOptions::new(1).lease_timeout(ms(100)));
+    let lease = pool.try_acquire(plain()).unwrap().unwrap();
+    runtime.advance(ms(99));
+    assert!(pool.try_acquire(plain()).unwrap().is_none());
+    runtime.advance(ms(1));
+    let next = pool.try_acquire(plain()).unwrap();
+    drop(lease);
+    assert!(next.is_some_and(|next| next.is_held()));
+    let metrics = tidegate::Metrics::new(pool.host()).snapshot();
+    assert_eq!(metrics.pools[0].tasks.late_releases, 1);
+}
+
+#[test]
+fn those_who_wait_for_idleness_or_for_the_end_may_leave() {
+    let (runtime, pool) = pool(PoolOptions::new(1));
+    let task = pool.submit(plain(), nap(&runtime, 10, ()));
+    let mut idle = Box::pin(pool.on_idle());
+    assert!((&mut idle).now_or_never().is_none());
+    drop(idle);
+    let mut closing = Box::pin(pool.close(CloseOptions::default()));
+    assert!((&mut closing).now_or_never().is_none());
+    drop(closing);
+    assert!(pool.is_closed(), "the closing goes on");
+    assert_eq!(runtime.block_on(task), Ok(()));
+    runtime.settle();
+    assert_eq!((runtime.pending_timers(), runtime.pending_tasks()), (0, 0));
+}
+
+#[test]
+fn who_waits_for_acceptance_may_leave_and_a_cancelled_one_is_told() {
+    let queue = QueueConfig {
+        capacity: Some(0),
+        ..QueueConfig::default()
+    };
+    let (runtime, pool) = pool(PoolOptions::new(1).queue(queue));
+    let _running = pool.submit(plain(), nap(&runtime, 10, ()));
+    let parked = pool.submit(plain(), nap(&runtime, 10, ()));
+    assert_eq!(pool.waiting_for_room(), 1);
+    assert_eq!(parked.accepted().now_or_never(), None);
+    assert!(parked.cancel());
+    assert_eq!(pool.waiting_for_room(), 0);
+    assert_eq!(parked.accepted().now_or_never(), Some(Err(AcquireError::Closed)));
+}
+
+#[test]
+fn a_run_whose_time_is_over_before_anybody_polls_it_is_timed_out_and_never_called() {
+    let (runtime, pool) = pool(PoolOptions::new(1));
+    let held = pool.try_acquire(plain()).unwrap().unwrap();
+    let called = Cell::new(false);
+    let mut run = Box::pin(pool.run(plain().timeout(ms(5)), |_| {
+        called.set(true);
+        std::future::ready(Ok::<_, Infallible>(()))
+    }));
+    assert!((&mut run).now_or_never().is_none());
+    drop(held);
+    runtime.advance(ms(5));
+    assert!(matches!(run.now_or_never(), Some(Err(RunError::Timeout(_)))));
+    assert_eq!((pool.active(), pool.abandoned(), called.get()), (0, 0, false));
+}
