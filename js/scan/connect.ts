@@ -1,11 +1,19 @@
-/** TCP where the host has it: Node, Deno and Bun through `node:net`. Pages have none. */
+/** TCP where the host has it: Node, Deno and Bun through `node:net`, workerd through its own sockets. Pages have none. */
 import type { PortState, ScanOptions } from "./types.js";
 
 type Connect = NonNullable<ScanOptions["connect"]>;
 type Net = typeof import("node:net");
 
+let provided: Connect | undefined;
+
+/** Says how this host connects, where an entry point knows better than `node:net`. */
+export function provideConnect(connect: Connect): void {
+  provided = connect;
+}
+
 /** The host's way to open TCP connections, if it has one. */
 export function hostConnect(): Connect | undefined {
+  if (provided !== undefined) return provided;
   const net = nodeNet();
   if (net === undefined) return undefined;
   return (host, port, { timeout, signal }) =>

@@ -1,4 +1,7 @@
 /** `Scanner`: the engine's JavaScript host. It drives the engine, hands its events on, and decides nothing. */
+
+import { dispose as disposeSymbol } from "../dispose.js";
+import { type Disposer, Events } from "../events.js";
 import type { ScanHandle, ScannerHandle } from "../generated/scan_bg.js";
 import { hostConnect } from "./connect.js";
 import { passOn, scanModule } from "./instance.js";
@@ -7,6 +10,9 @@ import type { Report, ScanEvent, ScanMetrics, ScanOptions } from "./types.js";
 
 /** Unread events beyond which the engine is not driven on: a consumer that stops reading stops the scan. */
 const MOST_UNREAD = 500;
+
+/** The events of a scan, by type. */
+export type ScanEvents = { [Type in ScanEvent["type"]]: Extract<ScanEvent, { type: Type }> };
 
 /**
  * Scans targets with plugins, politely, and tells what it finds as it finds it. What it learns of hosts (their breakers and
@@ -23,8 +29,9 @@ const MOST_UNREAD = 500;
  * console.log(scanner.report().summary);
  * ```
  */
-export class Scanner {
+export class Scanner implements Disposable {
   readonly #engine: ScannerHandle;
+  readonly #listeners = new Events<ScanEvents>("scan", "");
   readonly #resume: Report | undefined;
   #drive: Drive | undefined;
 
@@ -55,6 +62,11 @@ export class Scanner {
     return this.#events(inputs, options.signal);
   }
 
+  /** Calls `fn` with each event of this type that a scan's reader is given, just before; returns what takes it away again. */
+  on<Type extends ScanEvent["type"]>(type: Type, fn: (event: ScanEvents[Type]) => void): Disposer {
+    return this.#listeners.on(type, fn);
+  }
+
   /** Starts no further plugin run until {@link resume}; what runs goes on. */
   pause(): void {
     this.#drive?.pause();
@@ -68,6 +80,11 @@ export class Scanner {
   /** Ends the scan that runs, as aborting its signal does. */
   cancel(): void {
     this.#drive?.cancel();
+  }
+
+  /** Ends the scan that runs, if one does. */
+  [disposeSymbol](): void {
+    this.cancel();
   }
 
   /** The last scan as it stands. @throws {TypeError} before the first scan has begun */
@@ -92,7 +109,10 @@ export class Scanner {
     signal?.addEventListener("abort", aborted, { once: true });
     if (signal?.aborted) aborted();
     try {
-      for (let event = await drive.next(); event !== undefined; event = await drive.next()) yield event;
+      for (let event = await drive.next(); event !== undefined; event = await drive.next()) {
+        this.#listeners.emit(event.type, event as never);
+        yield event;
+      }
     } finally {
       signal?.removeEventListener("abort", aborted);
       drive.cancel();

@@ -414,6 +414,7 @@ impl<R: Runtime> Course<R> {
     }
 
     pub(super) fn calendar(&self, at: Instant) -> f64 {
-        self.parts.epoch + at.as_millis_f64()
+        // Whole microseconds: what clocks tell, and no more digits than a report needs.
+        ((self.parts.epoch + at.as_millis_f64()) * 1000.0).round() / 1000.0
     }
 }

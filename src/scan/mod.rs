@@ -2,12 +2,16 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`target`], [`targets`] | what a scan is pointed at: one, and a list of them |
-//! | [`plugin`] | what looks at a target, and what it is given to look with |
+//! | [`scanner`] | the engine: a [`Scanner`] makes a [`Scan`] of a list of targets |
+//! | [`config`] | what a scan is told |
+//! | [`target`], [`targets`] | what it is pointed at: one, and a list of them |
+//! | [`plugin`], [`plugins`] | what looks at a target, and what it is given to look with; those that come with the crate |
 //! | [`finding`] | what was found |
+//! | [`event`], [`metrics`] | what a scan says while it runs, in events and in numbers |
+//! | [`report`] | what it leaves behind, as JSON and CSV, and how it is taken up again |
 //! | [`fetch`] | how a target is reached: a trait, so that a test needs no network |
 //! | [`fake`] | a network that answers from a script, in virtual time |
-//! | [`plugins`] | the plugins that come with the crate |
+//! | `web` | the network of every JavaScript host (wasm only) |
 
 pub mod config;
 mod course;

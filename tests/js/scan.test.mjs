@@ -264,3 +264,19 @@ test("the plugins are known by name, mode and level", () => {
     "security-headers",
   ]);
 });
+
+test("listeners hear what the reader is given, and `using` ends the scan", async () => {
+  const scanner = new Scanner({ plugins: ["http-probe"] });
+  const heard = [];
+  const off = scanner.on("result", ({ result }) => heard.push(result.target));
+  const { report } = await scan([range.url("fast")], {}, scanner);
+  off();
+  await scan([range.url("steady")], {}, scanner);
+  assert.deepEqual(heard, report.targets);
+  const events = scanner.scan([range.url("hanging")]);
+  await events.next();
+  scanner[Symbol.dispose ?? Symbol.for("Symbol.dispose")]();
+  let last;
+  for await (const event of events) last = event;
+  assert.equal(last.cancelled, true);
+});

@@ -26,7 +26,8 @@ const MARKS: [(&str, FetchErrorKind); 39] = [
     ("closed unexpectedly", FetchErrorKind::Reset),
     ("closed before message completed", FetchErrorKind::Reset),
     ("broken pipe", FetchErrorKind::Reset),
-    ("onnection lost", FetchErrorKind::Reset),
+    // All that workerd says, whether nobody listened or the connection was cut.
+    ("onnection lost", FetchErrorKind::Network),
     ("socket hang up", FetchErrorKind::Reset),
     ("EHOSTUNREACH", FetchErrorKind::Unreachable),
     ("ENETUNREACH", FetchErrorKind::Unreachable),
