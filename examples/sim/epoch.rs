@@ -292,6 +292,7 @@ fn some_breaker(random: &mut Random) -> BreakerConfig {
 }
 
 /// Options that are made here are right, or the simulation is wrong.
+#[expect(clippy::panic, reason = "a simulation that is wrong says nothing")]
 pub(crate) fn setup<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,

@@ -143,7 +143,7 @@ impl Meetings {
                 let loader = async move || {
                     let _loading = own.loaders[key as usize].enter(1, || false);
                     own.runtime.sleep(micros).await;
-                    if micros.as_micros() % 5 == 0 {
+                    if micros.as_micros().is_multiple_of(5) {
                         Err("not today")
                     } else {
                         Ok(key * 7)

@@ -60,7 +60,8 @@ struct Shared<R: Runtime> {
 type Label = Rc<dyn Fn(u32) -> String>;
 
 pub(crate) type Listener = Rc<dyn Fn(Transition)>;
-type Logger = Rc<dyn Fn(&FlowEvent)>;
+/// What hears of a host's events.
+pub type Logger = Rc<dyn Fn(&FlowEvent)>;
 
 /// The task that keeps the one timer. There is none while no machine wants to be called.
 enum Driver<P> {
@@ -96,7 +97,7 @@ impl<R: Runtime> Host<R> {
 
     /// Sends whatever happens in this host's pools and breakers to `logger`, in the place of any set before; with `None` it is silent again, as it is at first.
     /// The logger runs with no borrow held and may call back in.
-    pub fn set_logger(&self, logger: Option<Rc<dyn Fn(&FlowEvent)>>) {
+    pub fn set_logger(&self, logger: Option<Logger>) {
         let before = self.0.logger.replace(logger);
         drop(before);
     }

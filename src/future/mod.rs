@@ -81,7 +81,7 @@ pub use flow_event::FlowEvent;
 pub use gather::{AsCompleted, Gather, Partition, TryGather, as_completed, gather, partition, try_gather};
 pub use graph::{GraphReport, GraphTask, Results, TaskGraph, TaskGraphError, TaskReport, TaskResult};
 pub use group::{BreakerGroup, PoolGroup};
-pub use host::Host;
+pub use host::{Host, Logger};
 pub use locks::{LockError, LockGuard, LockInversion, LockOptions, LockSet};
 pub use metrics::{AlertChange, BreakerMetrics, Metrics, MetricsCounter, PoolMetrics, RateMetrics, Snapshot};
 pub use object_pool::{About, ConnectionPool, ObjectError, ObjectOptions, ObjectPool, Pooled};
