@@ -2,11 +2,13 @@ import type { Alert, MetricsSnapshot } from "./metrics.js";
 
 /** Something to be told of. */
 export interface AlertRule {
+  /** What `notify` is told. */
   readonly name: string;
   /** Whether it holds. */
   when(snapshot: MetricsSnapshot): boolean;
-  /** Milliseconds that it has to hold. @default 0 */
+  /** Milliseconds that it has to hold, so that a moment is no alarm. @default 0 */
   readonly for?: number;
+  /** Called when it has held long enough, and again when it no longer holds. */
   notify(alert: Alert): void;
 }
 

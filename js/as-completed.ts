@@ -15,8 +15,10 @@ import type { Task, TaskContext } from "./work.js";
  * ```ts
  * import { asCompleted } from "tidegate";
  *
- * for await (const done of asCompleted(mirrors.map((url) => ({ signal }) => fetch(url, { signal })))) {
- *   if ("value" in done) { console.log("first:", done.value.url); break; }
+ * const after = (ms: number) => () => new Promise<number>((resolve) => setTimeout(resolve, ms, ms));
+ * for await (const done of asCompleted([after(50), after(1)])) {
+ *   if ("value" in done) console.log(done.index, done.value); // → 1 1
+ *   break; // the first answer is enough: the rest is aborted
  * }
  * ```
  */

@@ -2,9 +2,11 @@ import { choice, milliseconds, number, reject } from "./options.js";
 
 /** Delays that grow by a factor from `initial` to at most `max`, spread by jitter. Times are milliseconds. */
 export type Backoff = {
+  /** The first delay, before jitter. */
   initial: number;
+  /** The longest delay. */
   max: number;
-  /** @default 2 */
+  /** By how much each delay is longer than the last. @default 2 */
   factor?: number;
   /**
    * `full`: anything from nothing to the delay; `equal`: from half of it; `decorrelated`: up to three times the last one.

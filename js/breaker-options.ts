@@ -5,28 +5,30 @@ import { callable, choice, integer, milliseconds, number, object, reject } from 
 export interface BreakerOptions {
   /** For messages and metrics. @default "breaker" */
   name?: string;
-  /** Failures in a row that open it. @default 5, unless another rule is given */
+  /** Failures in a row that open it; any success begins the count anew. @default 5, unless another rule is given: fewer is bad luck, more is a target that is down */
   consecutive?: number;
-  /** Opens when so large a share of a window failed. */
+  /** Opens when so large a share of a window failed. @default none */
   ratio?: {
     /** From 0 to 1. */
     failures: number;
-    /** Calls or milliseconds. */
+    /** Calls or milliseconds, as `by` says. */
     window: number;
+    /** `count`: the last `window` calls; `time`: the calls of the last `window` milliseconds. */
     by: "count" | "time";
-    /** Calls there must be before it is judged. */
+    /** Calls there must be before it is judged, so that one failure of one call is not 100 %. */
     minimum: number;
   };
-  /** Opens when so large a share took longer than `over` milliseconds. */
+  /** Opens when so large a share (0 to 1) took longer than `over` milliseconds. @default none */
   slow?: { over: number; ratio: number };
-  /** Milliseconds it stays open, or delays that grow with each reopening. @default 60,000 */
+  /** Milliseconds it stays open, or delays that grow with each reopening. @default 60,000: a restart or a deployment takes about a minute */
   openFor?: number | Backoff;
+  /** How it finds out whether the target works again. */
   halfOpen?: {
-    /** Calls let through at a time. @default 1 */
+    /** Calls let through at a time, however many ask. @default 1, the least that tells anything */
     probes?: number;
-    /** Successes that close it. @default 1 */
+    /** Successes that close it. @default 1, so that nobody is refused longer than needed */
     successes?: number;
-    /** Milliseconds over which the share let through grows back. @default 0 */
+    /** Milliseconds over which the share let through grows back after it closed. @default 0: all at once */
     ramp?: number;
   };
   /** Whether an error, or a result, counts as a failure. @default errors do; aborts and this package's own refusals never reach it */

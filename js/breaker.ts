@@ -9,7 +9,7 @@ import type { RunOptions } from "./pool-options.js";
 import { unbounded } from "./unbounded.js";
 import type { Task } from "./work.js";
 
-/** What a breaker does with calls. */
+/** What a breaker does with calls: lets them through, refuses them, lets a few probe, or refuses all until a person says otherwise. */
 export type BreakerState = "closed" | "open" | "half-open" | "isolated";
 
 const STATES: readonly BreakerState[] = ["closed", "open", "half-open", "isolated"];
@@ -52,12 +52,13 @@ export interface BreakerMetrics extends BreakerSnapshot {
  * ```ts
  * import { CircuitBreaker, isBrokenCircuitError } from "tidegate";
  *
- * const breaker = new CircuitBreaker({ consecutive: 3, openFor: 10_000 });
- * try {
- *   await breaker.run(({ signal }) => fetch("https://api.example", { signal }));
- * } catch (error) {
- *   if (isBrokenCircuitError(error)) console.log("come back in", error.retryAfterMs);
- * }
+ * const breaker = new CircuitBreaker({ name: "api", consecutive: 3, openFor: 10_000 });
+ * const down = () => Promise.reject(new Error("down"));
+ * for (let call = 1; call <= 3; call += 1) await breaker.run(down).catch(() => {});
+ *
+ * await breaker.run(down).catch((error: unknown) => {
+ *   if (isBrokenCircuitError(error)) console.log(breaker.state, error.retryAfterMs! > 9_000); // → open true
+ * });
  * ```
  */
 export class CircuitBreaker implements Handle {
@@ -77,7 +78,20 @@ export class CircuitBreaker implements Handle {
     register(this, this.#id, bindings.breaker_drop);
   }
 
-  /** A breaker that goes on from where `json`, made by {@link toJSON}, says another was. */
+  /**
+   * A breaker that goes on from where `json`, made by {@link toJSON}, says another was: after a reload, or elsewhere.
+   *
+   * @throws TypeError where `json` is not such a snapshot, or an option is wrong
+   * @example
+   * ```ts
+   * import { CircuitBreaker } from "tidegate";
+   *
+   * const before = new CircuitBreaker({ consecutive: 1 });
+   * await before.run(() => Promise.reject(new Error("down"))).catch(() => {});
+   * const kept = JSON.stringify(before);
+   * console.log(CircuitBreaker.from(JSON.parse(kept), { consecutive: 1 }).state); // → open
+   * ```
+   */
   static from(json: BreakerSnapshot, options: BreakerOptions = {}): CircuitBreaker {
     const snapshot = parseSnapshot(json);
     const breaker = new CircuitBreaker(options);
@@ -100,15 +114,16 @@ export class CircuitBreaker implements Handle {
   }
 
   /**
-   * Runs a task if the circuit lets it.
+   * Runs a task if the circuit lets it. An abort, and a refusal by this package's own policies, are not the target's
+   * failures and are not judged.
    *
-   * @throws BrokenCircuitError with `retryAfterMs`; TimeoutError; after an abort `signal.reason`
+   * @throws BrokenCircuitError with `retryAfterMs`; TimeoutError; after an abort `signal.reason`; whatever the task throws
    */
   run<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> {
     return unbounded(this).run(task, options);
   }
 
-  /** Turns everybody away, those who wait in its pools included, until what it returns is disposed. */
+  /** Turns everybody away, those who wait in its pools included, until what it returns is disposed. Held several times, it opens again when the last hold is. */
   isolate(): Disposer {
     this.#holds += 1;
     this.#call(() => bindings.breaker_isolate(this.#id, now()));

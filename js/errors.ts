@@ -22,7 +22,22 @@ export type ErrorCode =
   | "RUNTIME_TRAP"
   | "NOT_INITIALISED";
 
-/** What every error of this package has in common. */
+/**
+ * What every error of this package has in common. Ask with the guards (`isTimeoutError`, …) or compare `code`:
+ * `instanceof` fails between two copies of the package and across workers.
+ *
+ * @example
+ * ```ts
+ * import { isQueueFullError, Pool } from "tidegate";
+ *
+ * const pool = new Pool({ concurrency: 1, queue: { capacity: 0, overflow: "error" } });
+ * const busy = pool.run(() => new Promise((resolve) => setTimeout(resolve, 1)));
+ * await pool.run(() => "never runs").catch((error: unknown) => {
+ *   if (isQueueFullError(error)) console.log(error.code, error.limit); // → QUEUE_FULL 0
+ * });
+ * await busy;
+ * ```
+ */
 export abstract class TidegateError extends Error {
   /** Stable: compare this, not the message. */
   abstract readonly code: ErrorCode;

@@ -8,9 +8,9 @@ import type { Task } from "./work.js";
 export interface GatherOptions {
   /** Tasks at once. @default 10, enough to hide latency and few enough for one origin */
   concurrency?: number;
-  /** Puts errors in the place of results instead of throwing the first. @default false */
+  /** Puts errors in the place of results instead of throwing the first. @default false, as `Promise.all` */
   returnExceptions?: boolean;
-  /** Cancels everything. */
+  /** Cancels everything, what runs and what waits; then `gather` rejects with `signal.reason`, whatever `returnExceptions` says. */
   signal?: AbortSignal;
   /** Called after each task. `total` is absent while the source is still being read. */
   onProgress?(done: number, total?: number): void;
@@ -28,8 +28,9 @@ const failures = new WeakMap<object, Set<number>>();
  * ```ts
  * import { gather, partition } from "tidegate";
  *
- * const results = await gather(urls.map((url) => () => fetch(url)), { concurrency: 5, returnExceptions: true });
- * const { values, errors } = partition(results);
+ * const tasks = [1, 0, 3].map((n) => () => (n === 0 ? Promise.reject(new Error("no")) : 12 / n));
+ * const { values, errors } = partition(await gather(tasks, { concurrency: 2, returnExceptions: true }));
+ * console.log(values, errors.length); // → [ 12, 4 ] 1
  * ```
  */
 export async function gather<T>(
@@ -73,7 +74,18 @@ export async function gather<T>(
   return results;
 }
 
-/** Takes the results of a {@link gather} apart; an `Error` that was a value stays one. */
+/**
+ * Takes the results of a {@link gather} apart, each kind in its order; an `Error` that was a value stays one. Of an array
+ * that did not come from `gather`, every `Error` counts as a failure.
+ *
+ * @example
+ * ```ts
+ * import { gather, partition } from "tidegate";
+ *
+ * const tasks = [() => new Error("a value"), () => new Error("another")];
+ * console.log(partition(await gather(tasks, { returnExceptions: true })).errors.length); // → 0
+ * ```
+ */
 export function partition<T>(results: readonly (T | Error)[]): { values: T[]; errors: Error[] } {
   const failed = failures.get(results);
   const values: T[] = [];

@@ -49,8 +49,14 @@ interface Watched extends AlertRule {
  * import { Metrics } from "tidegate";
  *
  * const metrics = new Metrics();
- * metrics.alert({ name: "busy", when: ({ pools }) => pools.some(({ queued }) => queued > 100), for: 5000, notify: console.warn });
- * console.log(metrics.toOpenMetrics());
+ * metrics.alert({
+ *   name: "long-queue",
+ *   when: ({ pools }) => pools.some(({ queued }) => queued > 100),
+ *   for: 5_000,
+ *   notify: ({ name, firing }) => console.warn(name, firing ? "began" : "is over"),
+ * });
+ * metrics.counter("logins").increment();
+ * console.log(metrics.toOpenMetrics().split("\n")[2]); // → logins_total 1
  * ```
  */
 export class Metrics {
@@ -83,7 +89,7 @@ export class Metrics {
     return renderOpenMetrics(this.toJSON());
   }
 
-  /** Calls `fn` with a snapshot every so many milliseconds, until the disposer is called. */
+  /** Calls `fn` with a snapshot every so many milliseconds, until the disposer is called. It keeps a Node process alive; an alert does not. @throws TypeError where an argument is wrong */
   subscribe(fn: (snapshot: MetricsSnapshot) => void, { every }: { every: number }): Disposer {
     callable("fn", fn);
     const timer = setInterval(
@@ -99,7 +105,12 @@ export class Metrics {
     return disposer(() => clearInterval(timer));
   }
 
-  /** Calls `notify` when `when` has held for `for` milliseconds, and again when it no longer holds. Looked at every second. */
+  /**
+   * Calls `notify` when `when` has held for `for` milliseconds, and again when it no longer holds. Looked at every second,
+   * and at each {@link check}. A `when` or `notify` that throws is reported like any uncaught error and harms no other alert.
+   *
+   * @throws TypeError where a part of the rule is not what it should be
+   */
   alert(rule: AlertRule): Disposer {
     if (object("rule", rule) === undefined) reject("rule", "an object", rule);
     if (typeof rule.name !== "string") reject("rule.name", "a string", rule.name);
@@ -119,7 +130,7 @@ export class Metrics {
     });
   }
 
-  /** The alerts that come built in: busy pools, full queues, abandoned tasks. */
+  /** The alerts that come built in: pools with more than 100 and 200 tasks at once, queues above 80 %, abandoned tasks. */
   builtInAlerts(notify: (alert: Alert) => void): Disposer {
     const all = builtInAlerts.map((rule) => this.alert({ ...rule, notify }));
     return disposer(() => {
@@ -139,7 +150,7 @@ export class Metrics {
     }
   }
 
-  /** A counter of the user's own; the same name is the same counter. */
+  /** A counter of the user's own; the same name is the same counter. @throws TypeError where the name is not one that OpenMetrics takes: letters, digits and `_` */
   counter(name: string): CounterMetric {
     if (typeof name !== "string" || !/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name))
       reject("name", "letters, digits and `_`", name);

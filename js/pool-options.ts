@@ -14,13 +14,17 @@ export type Overflow = "wait" | "drop-newest" | "drop-oldest" | "error";
 export interface QueueOptions {
   /** Tasks that may be queued. @default unbounded, so that a plain limiter just works; 0 is no queue */
   capacity?: number;
-  /** @default "wait": the caller waits outside until there is room, which is what backpressure is */
+  /**
+   * What happens to a task that finds it full: `wait` parks its caller outside, `drop-newest` rejects it, `drop-oldest`
+   * rejects the longest queued of the lowest priority (both with `DroppedError`), `error` refuses it (`QueueFullError`).
+   * @default "wait", which is what backpressure is
+   */
   overflow?: Overflow;
-  /** Milliseconds from call to start. @default none */
+  /** Milliseconds from call to start. @default none, because how long is too long only the caller knows */
   waitTimeout?: number;
-  /** Callers that may wait outside. @default unbounded */
+  /** Callers that may wait outside; one more is refused with `QueueFullError`. @default unbounded, as their promises are the callers' own */
   maxWaiters?: number;
-  /** Later arrivals that one step of priority may overtake. @default 16 */
+  /** Earlier arrivals that one step of priority may overtake; 0 is first come, first served. @default 16, so that the bound on overtaking is a number, whatever the clock does */
   aging?: number;
 }
 
@@ -28,16 +32,17 @@ export interface QueueOptions {
 export interface PoolOptions {
   /** For messages, metrics and lists. @default "pool" */
   name?: string;
-  /** Slots. */
+  /** Slots: how much runs at once. No default: it is the one number that only the caller knows. */
   concurrency: number;
+  /** Where those wait who cannot start. @default unbounded and fair */
   queue?: QueueOptions;
-  /** Rules that every start is debited from; all hold together. */
+  /** Rules that every start is debited from; all hold together, and a start takes its slot and its tokens or neither. @default none */
   rate?: RateOptions | RateOptions[];
-  /** A breaker of its own, or one that other pools hang on too. */
+  /** A breaker of its own, or one that other pools hang on too; when it opens, the queue is rejected at once. @default none */
   breaker?: BreakerOptions | CircuitBreaker;
-  /** Tries again what fails in a way that another try may heal; each attempt is admitted anew and gives its slot back while it waits. */
+  /** Tries again what fails in a way that another try may heal; each attempt is admitted anew and gives its slot back while it waits. @default none: what may be repeated only the caller knows */
   retry?: RetryOptions;
-  /** Milliseconds that one attempt may run. @default none */
+  /** Milliseconds that one attempt may run, from its start. @default none, because how long is too long only the caller knows */
   timeout?: number;
   /**
    * What happens to the slot of a task that ran out of time. `release`: it is free at once, and the work that goes on
@@ -45,21 +50,21 @@ export interface PoolOptions {
    * @default "release", because a slot that a dead task could hold for ever is worse than a bound that is visibly exceeded
    */
   onTimeout?: "release" | "hold";
-  /** Milliseconds after which a lease that nobody renewed is taken back. @default none */
+  /** Milliseconds after which a lease that nobody renewed is taken back. @default none, because a lease taken from somebody at work lets one too many in */
   leaseTimeout?: number;
 }
 
 /** What one call can be told. */
 export interface RunOptions {
-  /** Cancels the task, waiting or running. */
+  /** Cancels the task, waiting or running, in the tick of the abort; its promise rejects with `signal.reason`. */
   signal?: AbortSignal;
   /** −100 to 100, higher first. @default 0 */
   priority?: number;
-  /** Slots it takes. @default 1 */
+  /** Slots it takes; more than the pool has is `NeverPossibleError`. The head of the queue waits for its slots and holds those behind it, so that a heavy task cannot starve. @default 1 */
   weight?: number;
   /** Tokens it takes from the rates. @default 1 */
   cost?: number;
-  /** Keys take turns. */
+  /** Whose task it is: within a priority, keys take turns, so that one who asks a thousand times is not a thousand times in front. @default the key of all who give none */
   key?: string;
   /** The context of the task that this call is part of: its deadline is inherited. */
   parent?: TaskContext;
@@ -69,9 +74,9 @@ export interface RunOptions {
   waitTimeout?: number;
   /** Epoch milliseconds by which all of it must be over. What cannot start before is refused at once. */
   deadline?: number;
-  /** For messages and lists. */
+  /** For messages and lists: `Operation "probe" timed out after 2 s`. */
   name?: string;
-  /** Becomes `ctx.locals`. */
+  /** Becomes `ctx.locals`, the same object for each attempt. */
   locals?: Record<string, unknown>;
 }
 

@@ -55,7 +55,7 @@ import {
   Work,
 } from "./work.js";
 
-/** What a pool tells those who listen. */
+/** What a pool tells those who listen through `on`, and the logger. Each is told after the fact, outside any decision. */
 export interface PoolEvents {
   /** The overflow rule refused or sacrificed a task. */
   overflow: { rule: string; queued: number };
@@ -96,8 +96,12 @@ const IGNORED = 2;
  * ```ts
  * import { Pool } from "tidegate";
  *
- * const pool = new Pool({ concurrency: 5 });
- * const pages = await Promise.all(urls.map((url) => pool.run(({ signal }) => fetch(url, { signal }))));
+ * const pool = new Pool({ name: "letters", concurrency: 2 });
+ * const urls = ["data:,a", "data:,b", "data:,c"];
+ * const letters = await Promise.all(
+ *   urls.map((url) => pool.run(async ({ signal }) => (await fetch(url, { signal })).text())),
+ * );
+ * console.log(letters.join("")); // → abc
  * ```
  */
 export class Pool {
@@ -171,8 +175,19 @@ export class Pool {
    * Its slot is free, and the next waiter granted, in the step in which it settles, times out or is aborted. After a
    * timeout or an abort its function may go on: it counts as {@link abandoned} until it settles.
    *
+   * @param task a function: a promise would be work that has already started
    * @throws QueueFullError, DroppedError, QueueTimeoutError, TimeoutError, RateLimitedError, BrokenCircuitError,
-   * ClosedError, NeverPossibleError; after an abort `signal.reason`
+   * ClosedError, NeverPossibleError; after an abort `signal.reason`; whatever the task throws. All by rejection
+   * @example
+   * ```ts
+   * import { isTimeoutError, Pool } from "tidegate";
+   *
+   * const pool = new Pool({ concurrency: 1, timeout: 20 });
+   * const never = () => new Promise<void>(() => {});
+   * await pool.run(never, { name: "probe" }).catch((error: unknown) => {
+   *   if (isTimeoutError(error)) console.log(error.message); // → Operation "probe" timed out after 20 ms
+   * });
+   * ```
    */
   run<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> {
     let work: Work;
@@ -191,7 +206,23 @@ export class Pool {
 
   /**
    * Runs a task, with acceptance and result as two promises, so that a producer can wait for room without waiting for
-   * the result.
+   * the result. Both reject with the same error when the task is refused; neither ever makes an unhandled rejection.
+   * One attempt: the pool's `retry` is for {@link run}.
+   *
+   * @throws TypeError where an argument is wrong
+   * @example
+   * ```ts
+   * import { Pool } from "tidegate";
+   *
+   * const pool = new Pool({ concurrency: 1, queue: { capacity: 1 } });
+   * const done: Promise<number>[] = [];
+   * for (let n = 1; n <= 5; n += 1) {
+   *   const submission = pool.submit(() => new Promise<number>((resolve) => setTimeout(resolve, 1, n)));
+   *   await submission.accepted; // never more than one runs and one is queued
+   *   done.push(submission.done);
+   * }
+   * console.log(await Promise.all(done)); // → [ 1, 2, 3, 4, 5 ]
+   * ```
    */
   submit<T>(task: Task<T>, options?: RunOptions): Submission<Awaited<T>> {
     callable("task", task);
@@ -213,7 +244,19 @@ export class Pool {
     };
   }
 
-  /** Runs a task if it may start now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError */
+  /**
+   * Runs a task if it may start now; `undefined` where waiting would be needed, since that is what time heals.
+   *
+   * @throws ClosedError, NeverPossibleError at once, since time heals neither; after an abort `signal.reason`
+   * @example
+   * ```ts
+   * import { Pool } from "tidegate";
+   *
+   * const pool = new Pool({ concurrency: 1 });
+   * const first = pool.tryRun(() => new Promise((resolve) => setTimeout(resolve, 1, "ran")));
+   * console.log(pool.tryRun(() => "too"), await first); // → undefined ran
+   * ```
+   */
   tryRun<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> | undefined {
     callable("task", task);
     const work = new Work(this, task, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
@@ -221,7 +264,24 @@ export class Pool {
     return this.#try(work, promise) ? (promise as Promise<Awaited<T>>) : undefined;
   }
 
-  /** Takes slots for as long as the caller wants; fair like {@link run}. The signal ends the waiting, not the lease. */
+  /**
+   * Takes slots for as long as the caller wants; fair like {@link run}. The signal ends the waiting, not the lease. A
+   * lease that is never released holds its slots until the pool's `leaseTimeout`, so give it back in a `finally` or
+   * with `using`.
+   *
+   * @throws what {@link run} throws before a start
+   * @example
+   * ```ts
+   * import { Pool } from "tidegate";
+   *
+   * const pool = new Pool({ concurrency: 3 });
+   * {
+   *   using lease = await pool.acquire({ weight: 2 });
+   *   console.log(pool.metrics().slotsInUse, lease.id > 0); // → 2 true
+   * }
+   * console.log(pool.metrics().slotsInUse); // → 0
+   * ```
+   */
   acquire(options?: RunOptions): Promise<Lease> {
     let work: Work;
     try {
@@ -234,7 +294,7 @@ export class Pool {
     return promise as Promise<Lease>;
   }
 
-  /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError */
+  /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError, for time heals neither */
   tryAcquire(options?: RunOptions): Lease | undefined {
     const work = new Work(this, undefined, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
     work.resolve = work.reject = () => {};
@@ -243,9 +303,25 @@ export class Pool {
 
   /**
    * Runs `fn` for each item of a source, which may be endless: an item is pulled when there is room to run it, and at
-   * most `resultBuffer` results wait to be read.
+   * most `resultBuffer` results wait to be read. The first error ends the iteration; when the reader leaves, what runs is
+   * aborted and the source is closed.
    *
-   * @default ordered true, because results that change places surprise; resultBuffer 50
+   * @default ordered true, because results that change places surprise; resultBuffer 50, so that a slow reader holds the
+   * work back before it holds memory
+   * @throws the first error of `fn` or of the source; after an abort `signal.reason`
+   * @example
+   * ```ts
+   * import { Pool } from "tidegate";
+   *
+   * function* naturals() {
+   *   for (let n = 1; ; n += 1) yield n;
+   * }
+   * const pool = new Pool({ concurrency: 4 });
+   * for await (const square of pool.map(naturals(), (n) => n * n)) {
+   *   console.log(square); // → 1
+   *   if (square > 50) break;
+   * }
+   * ```
    */
   map<T, R>(
     source: Iterable<T> | AsyncIterable<T>,
@@ -293,6 +369,7 @@ export class Pool {
    * Stops the intake. What is queued and running finishes (`queued: "reject"` refuses the queue at once); after `grace`
    * the queue is rejected and running work aborted. Resolves with what was abandoned. A second call shortens the grace.
    *
+   * @throws TypeError where an option is wrong
    * @default grace 30 s, because a shutdown that waits for ever is a shutdown that gets killed; queued "finish"
    */
   close(options?: { grace?: number; queued?: "finish" | "reject" }): Promise<{ abandoned: TaskInfo[] }> {

@@ -5,10 +5,11 @@ import { choice, integer, milliseconds, object, reject } from "./options.js";
 export interface RateOptions {
   /** `token-bucket` allows bursts and then a steady flow; `sliding-window` allows `limit` in any window of `per`. */
   kind: "token-bucket" | "sliding-window";
+  /** Tokens in `per`. */
   limit: number;
-  /** Milliseconds. */
+  /** The window, or the time in which a bucket fills by `limit`, in milliseconds. */
   per: number;
-  /** Tokens that a bucket holds. @default limit */
+  /** Tokens that a bucket holds; a window has none. @default limit, so that a rate means the same however it is written */
   burst?: number;
 }
 

@@ -67,9 +67,9 @@ interface Waiter {
  * ```ts
  * import { RateLimiter } from "tidegate";
  *
- * const limiter = new RateLimiter({ kind: "token-bucket", limit: 10, per: 1000 });
- * if (limiter.tryAcquire()) send();
- * await limiter.acquire(1, { timeout: 2000 });
+ * const limiter = new RateLimiter({ kind: "token-bucket", limit: 2, per: 100 });
+ * console.log(limiter.tryAcquire(), limiter.tryAcquire(), limiter.tryAcquire()); // → true true false
+ * await limiter.acquire(1, { timeout: 2000 }); // about 50 ms later
  * ```
  */
 export class RateLimiter implements Handle {
@@ -97,7 +97,12 @@ export class RateLimiter implements Handle {
     return this.#name;
   }
 
-  /** Takes `cost` tokens if they are there now. @throws NeverPossibleError for a cost above what there can ever be; ClosedError */
+  /**
+   * Takes `cost` tokens if they are there now and nobody waits for them; otherwise false, at once and for free.
+   *
+   * @default cost 1
+   * @throws NeverPossibleError for a cost above what there can ever be; ClosedError
+   */
   tryAcquire(cost = 1): boolean {
     integer("cost", cost, 0, 4_294_967_294);
     let answer: number;
@@ -117,8 +122,9 @@ export class RateLimiter implements Handle {
 
   /**
    * Takes `cost` tokens as soon as they are there, in line with all who wait. A `timeout` covers all rules together; who
-   * could not be served within it is refused at once.
+   * could not be served within it is refused at once, instead of after the wait.
    *
+   * @default cost 1; timeout none
    * @throws RateLimitedError with `retryAfterMs`; NeverPossibleError; ClosedError; after an abort `signal.reason`
    */
   acquire(cost = 1, options: { timeout?: number; signal?: AbortSignal } = {}): Promise<void> {

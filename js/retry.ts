@@ -8,20 +8,20 @@ import { isTransient } from "./transient.js";
 
 /** Whether, when and how often to try again. */
 export interface RetryOptions {
-  /** The first included. @default 3 */
+  /** How often, the first included. @default 3: what two repeats do not heal is rarely healed by a fourth */
   attempts?: number;
-  /** @default 100 ms doubling to 10 s with full jitter */
+  /** How long between attempts. @default 100 ms doubling to 10 s with full jitter, which puts the least load on whoever is called */
   backoff?: Backoff;
-  /** Milliseconds after the first attempt at which no other begins. @default none */
+  /** Milliseconds after the first attempt at which no other begins; one that would is not waited for. @default none */
   deadline?: number;
   /**
    * Retries as a share of calls, and so many a second more, over everything that shares these options.
    * @default 10 % and 10 a second, so that an outage is not made worse by those who try again
    */
   budget?: { ratio: number; minPerSecond?: number };
-  /** Which errors are worth another try. @default those that say so (`retryable`) or are known to be transient */
+  /** Which errors are worth another try. @default those that say so (`retryable`) or are known to be transient (timeouts, lost connections, statuses 408, 425, 429 and 5xx of the moment); never an abort, nor what says `overloaded` */
   when?(error: unknown): boolean;
-  /** Waits at least as long as the server's `Retry-After` says. @default true */
+  /** Waits at least as long as the server's `Retry-After` says, in seconds or as a date. @default true: who is asked to wait and does not is refused again */
   retryAfter?: boolean;
 }
 
@@ -146,11 +146,14 @@ let usual: RetryPolicy | undefined;
  * ```ts
  * import { retry } from "tidegate";
  *
- * const answer = await retry(async ({ attempt }) => {
- *   const response = await fetch("https://api.example");
- *   if (response.status === 503) throw Object.assign(new Error("busy"), { retryable: true, headers: response.headers });
- *   return response.json();
- * }, { attempts: 4 });
+ * const answer = await retry(
+ *   async ({ attempt }) => {
+ *     if (attempt < 3) throw Object.assign(new Error("busy"), { status: 503 });
+ *     return `answered on attempt ${attempt}`;
+ *   },
+ *   { attempts: 4, backoff: { initial: 1, max: 10 } },
+ * );
+ * console.log(answer); // → answered on attempt 3
  * ```
  */
 export async function retry<T>(

@@ -14,7 +14,8 @@ const owner = { name: "timeout" };
  * ```ts
  * import { withTimeout } from "tidegate";
  *
- * const response = await withTimeout(2000, "probe", ({ signal }) => fetch("https://example.com", { signal }));
+ * const response = await withTimeout(2000, "greeting", ({ signal }) => fetch("data:,hello", { signal }));
+ * console.log(await response.text()); // → hello
  * ```
  */
 export async function withTimeout<T>(

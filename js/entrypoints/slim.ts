@@ -10,7 +10,7 @@ let source: unknown;
  *
  * @throws TypeError where a second, different module is given
  * @example
- * ```ts
+ * ```ts network
  * import { init, Pool } from "tidegate/slim";
  * await init(new URL("tidegate/tidegate.wasm", import.meta.url));
  * const pool = new Pool({ concurrency: 2 });

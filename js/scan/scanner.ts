@@ -19,7 +19,7 @@ export type ScanEvents = { [Type in ScanEvent["type"]]: Extract<ScanEvent, { typ
  * rates) lasts from scan to scan.
  *
  * @example
- * ```ts
+ * ```ts network
  * import { Scanner } from "tidegate/scan";
  *
  * const scanner = new Scanner({ maxWorkers: 5 });
