@@ -42,7 +42,7 @@ export abstract class TidegateError extends Error {
   /** Stable: compare this, not the message. */
   abstract readonly code: ErrorCode;
   /** Milliseconds after which it is worth trying again; absent where time does not heal it. */
-  readonly retryAfterMs?: number;
+  declare readonly retryAfterMs?: number;
 
   constructor(message: string, options?: { cause?: unknown; retryAfterMs?: number | undefined }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
@@ -106,7 +106,7 @@ export class QueueTimeoutError extends TidegateError {
   /** How long it was willing to wait, in milliseconds. */
   readonly limit: number;
   /** When it would have started, in milliseconds from the call, where the pool turned it away by its own estimate. */
-  readonly estimateMs?: number;
+  declare readonly estimateMs?: number;
   constructor(
     message: string,
     numbers: { limit: number; estimateMs?: number; retryAfterMs?: number | undefined },

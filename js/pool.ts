@@ -46,6 +46,7 @@ import {
   Context,
   type Extra,
   HeldLease,
+  LAPSED,
   type Lease,
   OVER,
   RUNNING,
@@ -84,6 +85,9 @@ export interface Submission<T> {
 const SUCCESS = 0;
 const FAILURE = 1;
 const IGNORED = 2;
+const NEVER_STARTED = 3;
+/** A ticket that is always out of date: late releases are counted, and never another's. */
+const NOBODY = TICKET_SPAN - 1;
 
 /**
  * A bulkhead with a queue before it: at most `concurrency` slots are taken at once, and who waits, who is refused and
@@ -112,6 +116,8 @@ export class Pool {
   readonly #signals: Signals = new Map();
   // By the index of their ticket.
   readonly #works: (Work | undefined)[] = [];
+  // By their ticket: those whose index has a new owner while the news of their end still lies in the ring.
+  readonly #displaced = new Map<number, Work>();
   #concurrency: number;
   // Those who wait or run; the abandoned are not among them.
   #pending = 0;
@@ -424,8 +430,9 @@ export class Pool {
 
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number, number: number): void {
-    const work = this.#works[ticket & INDEX_MASK];
-    if (work === undefined || work.ticket !== ticket) return;
+    let work = this.#works[ticket & INDEX_MASK];
+    if (work === undefined || work.ticket !== ticket) work = this.#displaced.get(ticket);
+    if (work === undefined) return;
     switch (why) {
       case GRANTED:
         this.#start(work, readAt);
@@ -433,11 +440,13 @@ export class Pool {
       case ACCEPTED:
         work.extra?.accepted?.();
         return;
+      // What the wakes before this one ran may have cancelled the work already.
       case EXPIRED:
-        this.#expire(work);
+        if (work.state === RUNNING) this.#expire(work);
         return;
       case REVOKED:
-        this.#leaveRunning(work, new ClosedError(`Pool "${this.name}" was closed and its grace is over`));
+        if (work.state === RUNNING)
+          this.#leaveRunning(work, new ClosedError(`Pool "${this.name}" was closed and its grace is over`));
         return;
       default:
         this.#forget(work);
@@ -453,18 +462,21 @@ export class Pool {
     bindings.pool_start_empty(this.#id, now());
     const waiters: Work[] = [];
     const running: Work[] = [];
-    for (const work of this.#works) {
+    const abandoned: Work[] = [];
+    for (const work of [...this.#works, ...this.#displaced.values()]) {
       if (work?.state === WAITING) waiters.push(work);
       else if (work?.state === RUNNING) running.push(work);
-      else if (work !== undefined) work.state = OVER;
+      else if (work?.state === ABANDONED) abandoned.push(work);
     }
     this.#works.length = 0;
-    for (const work of running) {
+    this.#displaced.clear();
+    for (const work of [...running, ...abandoned]) {
       const rest = work.endsAt - now();
       const atEnd = work.task === undefined ? 2 : this.#config.atEnd;
       work.ticket = bindings.pool_adopt(this.#id, readAt, work.extra?.weight ?? 1, Math.max(0, rest), atEnd);
       this.#works[work.index] = work;
     }
+    for (const { ticket } of abandoned) bindings.pool_cancel(this.#id, readAt, ticket);
     if (this.#paused) bindings.pool_pause(this.#id);
     if (this.#closed !== undefined) bindings.pool_close(this.#id, now(), true, 30_000);
     for (const work of waiters) {
@@ -504,8 +516,11 @@ export class Pool {
   /** @internal Ends a lease. */
   giveBack(work: Work): void {
     // A task's own slots go back when it settles: its lease is a view.
-    if (work.task !== undefined || work.state === OVER) return;
-    this.#finish(work, SUCCESS);
+    if (work.task !== undefined) return;
+    if (work.state === LAPSED) {
+      work.state = OVER;
+      this.#call(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
+    } else this.#finish(work, SUCCESS);
   }
 
   #open(): number {
@@ -625,6 +640,8 @@ export class Pool {
     const tag = answer >= 2 * TICKET_SPAN ? 2 : answer >= TICKET_SPAN ? 1 : 0;
     const ticket = answer - tag * TICKET_SPAN;
     work.ticket = ticket;
+    const displaced = this.#works[work.index];
+    if (displaced !== undefined) this.#displaced.set(displaced.ticket, displaced);
     this.#works[work.index] = work;
     if (this.#pending++ === 0) hold(this.#id, this);
     if (signal !== undefined && (tag !== 0 || !lease))
@@ -719,7 +736,8 @@ export class Pool {
     const { ticket } = work;
     this.#forget(work);
     work.reject(reason);
-    this.#call(() => bindings.pool_cancel(this.#id, now(), ticket));
+    // It may have been granted already, with the news still in the ring: then what it took comes back.
+    this.#call(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
     this.#over();
     return true;
   }
@@ -728,6 +746,7 @@ export class Pool {
     if (work.task === undefined) {
       // A lease that nobody renewed; its holder finds out when it tries to.
       this.#forget(work);
+      work.state = LAPSED;
       this.#over();
       return;
     }
@@ -760,7 +779,10 @@ export class Pool {
     this.#unwatch(work);
     work.abort(reason);
     work.reject(reason);
-    if (work.task === undefined) this.#forget(work);
+    if (work.task === undefined) {
+      this.#forget(work);
+      work.state = LAPSED;
+    }
     this.#over();
   }
 
@@ -777,7 +799,8 @@ export class Pool {
   /** Nothing of a work remains: no place, no listener, no key. */
   #forget(work: Work): void {
     work.state = OVER;
-    this.#works[work.index] = undefined;
+    if (this.#works[work.index] === work) this.#works[work.index] = undefined;
+    else this.#displaced.delete(work.ticket);
     this.#release(work);
   }
 

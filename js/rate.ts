@@ -14,7 +14,6 @@ import {
   GRANTED,
   type Handle,
   hold,
-  INDEX_MASK,
   LIST,
   now,
   REFUSED,
@@ -49,7 +48,6 @@ export interface RateMetrics {
 }
 
 interface Waiter {
-  readonly ticket: number;
   readonly timeout: number;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
@@ -76,8 +74,8 @@ export class RateLimiter implements Handle {
   readonly #rules: readonly RateRule[];
   readonly #name: string;
   readonly #events: Events<RateEvents>;
-  #waiters: (Waiter | undefined)[] = [];
-  #waiting = 0;
+  // By their ticket, not by its index: that may have a new owner while the news of the old one still lies in the ring.
+  readonly #waiters = new Map<number, Waiter>();
   #closed = false;
   #id: number;
 
@@ -156,8 +154,8 @@ export class RateLimiter implements Handle {
         this.#leave(ticket)?.reject(signal?.reason);
         this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
       };
-      this.#waiters[ticket & INDEX_MASK] = { ticket, timeout, resolve, reject, signal, abort };
-      if (this.#waiting++ === 0) hold(this.#id, this);
+      if (this.#waiters.size === 0) hold(this.#id, this);
+      this.#waiters.set(ticket, { timeout, resolve, reject, signal, abort });
       signal?.addEventListener("abort", abort);
       settle();
     });
@@ -211,9 +209,8 @@ export class RateLimiter implements Handle {
 
   /** @internal Starts again after a trap, with every token counted as taken. */
   rebuild(error: RuntimeTrapError): () => void {
-    const waiters = this.#waiters.filter((waiter) => waiter !== undefined);
-    this.#waiters = [];
-    this.#waiting = 0;
+    const waiters = [...this.#waiters.values()];
+    this.#waiters.clear();
     this.#id = this.#open();
     register(this, this.#id, bindings.limiter_drop);
     bindings.limiter_start_empty(this.#id, now());
@@ -233,12 +230,11 @@ export class RateLimiter implements Handle {
   }
 
   #leave(ticket: number): Waiter | undefined {
-    const waiter = this.#waiters[ticket & INDEX_MASK];
-    if (waiter === undefined || waiter.ticket !== ticket) return undefined;
-    this.#waiters[ticket & INDEX_MASK] = undefined;
+    const waiter = this.#waiters.get(ticket);
+    if (waiter === undefined) return undefined;
+    this.#waiters.delete(ticket);
     waiter.signal?.removeEventListener("abort", waiter.abort);
-    this.#waiting -= 1;
-    if (this.#waiting === 0) hold(this.#id, undefined);
+    if (this.#waiters.size === 0) hold(this.#id, undefined);
     return waiter;
   }
 

@@ -53,7 +53,9 @@ export const RUNNING = 1;
 /** Its slots are free and its promise is settled; its function goes on. */
 export const ABANDONED = 2;
 export const OVER = 3;
-export type State = typeof WAITING | typeof RUNNING | typeof ABANDONED | typeof OVER;
+/** A lease that was taken back, and that its holder has not given back yet. */
+export const LAPSED = 4;
+export type State = typeof WAITING | typeof RUNNING | typeof ABANDONED | typeof OVER | typeof LAPSED;
 
 let lastId = 0;
 

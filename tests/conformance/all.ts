@@ -3,5 +3,7 @@
  */
 
 import "./loading.js";
+import "./pool.js";
+import "./pool-queue.js";
 
 export { type RuntimeName, runCases } from "./registry.js";
