@@ -1,8 +1,9 @@
 import { TimeoutError } from "./errors.js";
 import { checked } from "./gather.js";
+import { ready } from "./instance.js";
 import { abortSignal, integer, milliseconds, object, reject } from "./options.js";
 import { Pool } from "./pool.js";
-import { type Settled, stream } from "./pool-map.js";
+import { iterable, type Settled, stream } from "./pool-map.js";
 import type { Task, TaskContext } from "./work.js";
 
 /**
@@ -22,24 +23,33 @@ import type { Task, TaskContext } from "./work.js";
  * }
  * ```
  */
-export async function* asCompleted<T>(
+export function asCompleted<T>(
   tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>,
   options: { concurrency?: number; timeout?: number; resultBuffer?: number; signal?: AbortSignal } = {},
 ): AsyncGenerator<Settled<Awaited<T>>, void, undefined> {
+  ready();
   if (object("options", options) === undefined) reject("options", "an object", options);
-  const concurrency =
-    options.concurrency === undefined ? 10 : integer("concurrency", options.concurrency, 1, 4_294_967_294);
-  const resultBuffer =
-    options.resultBuffer === undefined ? 50 : integer("resultBuffer", options.resultBuffer, 1);
-  const timeout = options.timeout === undefined ? undefined : milliseconds("timeout", options.timeout);
-  const signal = abortSignal("signal", options.signal);
+  const { concurrency = 10, resultBuffer = 50, timeout = Number.POSITIVE_INFINITY, signal } = options;
+  return settle(iterable("tasks", tasks, " of functions"), {
+    concurrency: integer("concurrency", concurrency, 1, 4_294_967_294),
+    resultBuffer: integer("resultBuffer", resultBuffer, 1),
+    timeout: milliseconds("timeout", timeout),
+    signal: abortSignal("signal", signal),
+  });
+}
+
+async function* settle<T>(
+  tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>,
+  options: { concurrency: number; timeout: number; resultBuffer: number; signal: AbortSignal | undefined },
+): AsyncGenerator<Settled<Awaited<T>>, void, undefined> {
+  const { concurrency, resultBuffer, timeout, signal } = options;
+  if (signal?.aborted === true) throw signal.reason;
   const pool = new Pool({ name: "asCompleted", concurrency });
   const stop = new AbortController();
   const follow = () => stop.abort(signal?.reason);
-  if (signal?.aborted === true) throw signal.reason;
   signal?.addEventListener("abort", follow, { once: true });
   const timer =
-    timeout === undefined || timeout > 2 ** 31 - 1
+    timeout > 2 ** 31 - 1
       ? undefined
       : setTimeout(() => stop.abort(new TimeoutError("asCompleted", timeout)), timeout);
   try {

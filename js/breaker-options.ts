@@ -42,6 +42,9 @@ export interface BreakerRules {
   readonly isFailure: ((value: unknown) => boolean) | undefined;
 }
 
+/** A microsecond. */
+const LEAST = 0.001;
+
 /** Reads the options of a breaker. @throws TypeError that names what is wrong */
 export function parseBreakerOptions(options: BreakerOptions): BreakerRules {
   if (object("options", options) === undefined) reject("options", "an object", options);
@@ -52,10 +55,12 @@ export function parseBreakerOptions(options: BreakerOptions): BreakerRules {
   const { probes = 1, successes = 1, ramp = 0 } = object("halfOpen", options.halfOpen) ?? {};
   const by = ratio === undefined ? "count" : choice("ratio.by", ratio.by, ["count", "time"]);
   const backoff =
-    typeof openFor === "object"
-      ? parseBackoff("openFor", openFor)
-      : ([milliseconds("openFor", openFor), 0, 0, 0] as const);
+    typeof openFor === "object" ? parseBackoff("openFor", openFor) : ([openFor, 0, 0, 0] as const);
+  // The machine counts in microseconds: less than one would be nothing.
+  milliseconds(typeof openFor === "object" ? "openFor.initial" : "openFor", backoff[0], LEAST);
   integer("halfOpen.probes", probes, 1, 500);
+  if (ratio !== undefined && by === "count" && ratio.minimum > ratio.window)
+    reject("ratio.minimum", `at most \`ratio.window\` (${ratio.window})`, ratio.minimum);
   return {
     name,
     numbers: [

@@ -3,7 +3,18 @@ import { dispose } from "./dispose.js";
 import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
-import { area, type Handle, LIST, now, readAt, ready, register, settle, trapped } from "./instance.js";
+import {
+  area,
+  type Handle,
+  LIST,
+  now,
+  readAt,
+  ready,
+  register,
+  settle,
+  trapped,
+  unregister,
+} from "./instance.js";
 import { choice, integer, object, reject } from "./options.js";
 import type { RunOptions } from "./pool-options.js";
 import { unbounded } from "./unbounded.js";
@@ -95,6 +106,7 @@ export class CircuitBreaker implements Handle {
   static from(json: BreakerSnapshot, options: BreakerOptions = {}): CircuitBreaker {
     const snapshot = parseSnapshot(json);
     const breaker = new CircuitBreaker(options);
+    unregister(breaker, breaker.#id);
     bindings.breaker_drop(breaker.#id);
     breaker.#id = breaker.#open(snapshot);
     register(breaker, breaker.#id, bindings.breaker_drop);

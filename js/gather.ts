@@ -1,7 +1,7 @@
 import { asError } from "./failure.js";
-import { abortSignal, callable, integer, object, reject, show } from "./options.js";
+import { abortSignal, boolean, callable, integer, object, reject, show } from "./options.js";
 import { Pool } from "./pool.js";
-import { type Settled, stream } from "./pool-map.js";
+import { iterable, type Settled, stream } from "./pool-map.js";
 import type { Task } from "./work.js";
 
 /** How {@link gather} goes about it. */
@@ -42,12 +42,15 @@ export async function gather<T>(
     options.concurrency === undefined ? 10 : integer("concurrency", options.concurrency, 1, 4_294_967_294);
   const signal = abortSignal("signal", options.signal);
   if (options.onProgress !== undefined) callable("onProgress", options.onProgress);
+  if (options.returnExceptions !== undefined) boolean("returnExceptions", options.returnExceptions);
+  iterable("tasks", tasks, " of functions");
   const pool = new Pool({ name: "gather", concurrency });
   const results: (Awaited<T> | Error)[] = [];
   const failed = new Set<number>();
   const place = (settled: Settled<Awaited<T>>): void => {
+    if (signal?.aborted === true) throw signal.reason;
     if ("error" in settled) {
-      if (options.returnExceptions !== true || signal?.aborted === true) throw settled.error;
+      if (options.returnExceptions !== true) throw settled.error;
       failed.add(settled.index);
       results[settled.index] = asError(settled.error);
     } else results[settled.index] = settled.value;
@@ -136,13 +139,6 @@ function gatherArray<T>(
 export async function* checked<T>(
   tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>,
 ): AsyncGenerator<Task<T>> {
-  if (
-    typeof tasks !== "object" ||
-    tasks === null ||
-    !(Symbol.iterator in tasks || Symbol.asyncIterator in tasks)
-  ) {
-    reject("tasks", "an iterable or async iterable of functions", tasks);
-  }
   let index = 0;
   for await (const task of tasks) {
     check(task, index);

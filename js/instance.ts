@@ -63,10 +63,15 @@ interface Registration {
 }
 
 const registrations = new Map<number, Registration>();
-const forgotten = new FinalizationRegistry<{ id: number; drop: (id: number) => void }>((machine) => {
-  if (!registrations.has(machine.id)) return;
-  registrations.delete(machine.id);
-  machine.drop(machine.id);
+const forgotten = new FinalizationRegistry<{
+  id: number;
+  registration: Registration;
+  drop: (id: number) => void;
+}>(({ id, registration, drop }) => {
+  // After a trap the number may be another handle's.
+  if (registrations.get(id) !== registration) return;
+  registrations.delete(id);
+  drop(id);
 });
 
 /** Loads a compiled module, or does nothing when the same one is loaded already. */
@@ -155,8 +160,9 @@ export function fromEpoch(ms: number): number {
 
 /** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
 export function register(handle: Handle, id: number, drop: (id: number) => void): void {
-  registrations.set(id, { weak: new WeakRef(handle), strong: undefined });
-  forgotten.register(handle, { id, drop }, handle);
+  const registration = { weak: new WeakRef(handle), strong: undefined };
+  registrations.set(id, registration);
+  forgotten.register(handle, { id, registration, drop }, handle);
 }
 
 /** Keeps a handle alive while somebody waits for it. */

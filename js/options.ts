@@ -72,6 +72,12 @@ export function choice<T extends string>(name: string, value: unknown, choices: 
   return value as T;
 }
 
+/** True or false. */
+export function boolean(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") reject(name, "a boolean", value);
+  return value;
+}
+
 /** A function. */
 export function callable<T>(name: string, value: T): T {
   if (typeof value !== "function") {

@@ -1,4 +1,4 @@
-import { abortSignal, callable, integer, reject } from "./options.js";
+import { abortSignal, boolean, callable, integer, object, reject } from "./options.js";
 import type { Pool } from "./pool.js";
 import type { TaskContext } from "./work.js";
 
@@ -13,22 +13,41 @@ export interface StreamOptions {
 }
 
 /** `Pool.map`: results as an async iterable that throws the first error. */
-export async function* mapThrough<T, R>(
+export function mapThrough<T, R>(
   pool: Pool,
   source: Iterable<T> | AsyncIterable<T>,
   fn: (item: T, ctx: TaskContext) => R | PromiseLike<R>,
   options: { ordered?: boolean; resultBuffer?: number; signal?: AbortSignal } = {},
 ): AsyncGenerator<Awaited<R>, void, undefined> {
   callable("fn", fn);
-  const settings = {
-    ordered: options.ordered ?? true,
-    resultBuffer: options.resultBuffer === undefined ? 50 : integer("resultBuffer", options.resultBuffer, 1),
-    signal: abortSignal("signal", options.signal),
-  };
-  for await (const settled of stream(pool, source, fn, settings)) {
+  iterable("source", source);
+  if (object("options", options) === undefined) reject("options", "an object", options);
+  const { ordered, resultBuffer, signal } = options;
+  return values(
+    stream(pool, source, fn, {
+      ordered: ordered === undefined ? true : boolean("ordered", ordered),
+      resultBuffer: resultBuffer === undefined ? 50 : integer("resultBuffer", resultBuffer, 1),
+      signal: abortSignal("signal", signal),
+    }),
+  );
+}
+
+async function* values<R>(results: AsyncIterable<Settled<R>>): AsyncGenerator<R, void, undefined> {
+  for await (const settled of results) {
     if ("error" in settled) throw settled.error;
     yield settled.value;
   }
+}
+
+/** Something to iterate over, at once or as it comes. */
+export function iterable<T>(name: string, value: T, of = ""): T {
+  const { [Symbol.iterator]: each, [Symbol.asyncIterator]: eachLater } = Object(value) as Record<
+    symbol,
+    unknown
+  >;
+  if (typeof value === "string" || (typeof each !== "function" && typeof eachLater !== "function"))
+    reject(name, `an iterable or async iterable${of}`, value);
+  return value;
 }
 
 /**
@@ -56,6 +75,7 @@ export async function* stream<T, R>(
   let exhausted = false;
   let failure: { error: unknown } | undefined;
   let pulling = false;
+  let asking = false;
 
   const put = (settled: Settled<Awaited<R>>) => {
     ready.push(settled);
@@ -70,26 +90,33 @@ export async function* stream<T, R>(
     unread += 1;
     running += 1;
     let index = -1;
+    let item: T;
+    const pull = async (): Promise<boolean> => {
+      let step: IteratorResult<T>;
+      asking = true;
+      try {
+        step = await iterator.next();
+      } catch (error) {
+        failure = { error };
+        exhausted = true;
+        return false;
+      } finally {
+        asking = false;
+        pulling = false;
+      }
+      if (step.done === true) {
+        exhausted = true;
+        return false;
+      }
+      item = step.value;
+      index = pulled++;
+      launch();
+      return true;
+    };
     pool
       .run(
-        async (ctx) => {
-          let step: IteratorResult<T>;
-          try {
-            step = await iterator.next();
-          } catch (error) {
-            failure = { error };
-            throw error;
-          } finally {
-            pulling = false;
-          }
-          if (step.done === true) {
-            exhausted = true;
-            return;
-          }
-          index = pulled++;
-          launch();
-          return await fn(step.value, ctx);
-        },
+        // Another attempt is one at the same item.
+        async (ctx) => (index >= 0 || (await pull()) ? await fn(item, ctx) : undefined),
         { signal: stop.signal },
       )
       .then(
@@ -140,13 +167,15 @@ export async function* stream<T, R>(
   } finally {
     signal?.removeEventListener("abort", follow);
     if (!stop.signal.aborted) stop.abort(new DOMException("The reader has left", "AbortError"));
-    if (!exhausted) await iterator.return?.();
+    // A source that is asked for its next item cannot close before it has answered, which may be never.
+    if (asking) Promise.resolve(iterator.return?.()).catch(() => {});
+    else if (!exhausted) await iterator.return?.();
   }
 }
 
 function iteratorOf<T>(source: Iterable<T> | AsyncIterable<T>): AsyncIterator<T> | Iterator<T> {
   const any = source as AsyncIterable<T> & Iterable<T>;
-  if (typeof any?.[Symbol.asyncIterator] === "function") return any[Symbol.asyncIterator]();
-  if (typeof any?.[Symbol.iterator] === "function") return any[Symbol.iterator]();
-  return reject("source", "an iterable or async iterable", source);
+  return typeof any[Symbol.asyncIterator] === "function"
+    ? any[Symbol.asyncIterator]()
+    : any[Symbol.iterator]();
 }

@@ -4,6 +4,10 @@
 
 import "./loading.js";
 import "./pool.js";
+import "./pool-cancel.js";
+import "./pool-close.js";
+import "./pool-leases.js";
+import "./pool-map.js";
 import "./pool-queue.js";
 
 export { type RuntimeName, runCases } from "./registry.js";
