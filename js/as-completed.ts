@@ -4,6 +4,7 @@ import { ready } from "./instance.js";
 import { abortSignal, integer, milliseconds, object, reject } from "./options.js";
 import { Pool } from "./pool.js";
 import { iterable, type Settled, stream } from "./pool-map.js";
+import { onAbort } from "./signals.js";
 import type { Task, TaskContext } from "./work.js";
 
 /**
@@ -46,8 +47,7 @@ async function* settle<T>(
   if (signal?.aborted === true) throw signal.reason;
   const pool = new Pool({ name: "asCompleted", concurrency });
   const stop = new AbortController();
-  const follow = () => stop.abort(signal?.reason);
-  signal?.addEventListener("abort", follow, { once: true });
+  const unfollow = onAbort(signal, () => stop.abort(signal?.reason));
   const timer =
     timeout > 2 ** 31 - 1
       ? undefined
@@ -57,7 +57,7 @@ async function* settle<T>(
     yield* stream(pool, checked(tasks), run, { ordered: false, resultBuffer, signal: stop.signal });
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", follow);
+    unfollow();
     await pool.close({ grace: 0, queued: "reject" });
   }
 }

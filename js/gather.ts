@@ -140,9 +140,16 @@ export async function* checked<T>(
   tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>,
 ): AsyncGenerator<Task<T>> {
   let index = 0;
-  for await (const task of tasks) {
-    check(task, index);
-    index += 1;
+  if (Symbol.asyncIterator in tasks) {
+    for await (const task of tasks) {
+      check(task, index++);
+      yield task;
+    }
+    return;
+  }
+  // Not `for await`: it would wait for a promise that stands where a task belongs.
+  for (const task of tasks) {
+    check(task, index++);
     yield task;
   }
 }

@@ -1,5 +1,6 @@
 import { abortSignal, boolean, callable, integer, object, reject } from "./options.js";
 import type { Pool } from "./pool.js";
+import { onAbort } from "./signals.js";
 import type { TaskContext } from "./work.js";
 
 /** What happened to one item: its place in the source, and its value or error. */
@@ -63,9 +64,8 @@ export async function* stream<T, R>(
 ): AsyncGenerator<Settled<Awaited<R>>, void, undefined> {
   const iterator = iteratorOf(source);
   const stop = new AbortController();
-  const follow = () => stop.abort(signal?.reason);
   if (signal?.aborted === true) throw signal.reason;
-  signal?.addEventListener("abort", follow);
+  const unfollow = onAbort(signal, () => stop.abort(signal?.reason));
 
   const ready: Settled<Awaited<R>>[] = [];
   let wakeReader: (() => void) | undefined;
@@ -104,10 +104,9 @@ export async function* stream<T, R>(
         asking = false;
         pulling = false;
       }
-      if (step.done === true) {
-        exhausted = true;
-        return false;
-      }
+      if (step.done === true) exhausted = true;
+      // Nothing starts for a reader who has left.
+      if (exhausted || stop.signal.aborted) return false;
       item = step.value;
       index = pulled++;
       launch();
@@ -165,7 +164,7 @@ export async function* stream<T, R>(
       wakeReader = undefined;
     }
   } finally {
-    signal?.removeEventListener("abort", follow);
+    unfollow();
     if (!stop.signal.aborted) stop.abort(new DOMException("The reader has left", "AbortError"));
     // A source that is asked for its next item cannot close before it has answered, which may be never.
     if (asking) Promise.resolve(iterator.return?.()).catch(() => {});

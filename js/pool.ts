@@ -40,7 +40,7 @@ import {
 import { layRules } from "./rate-options.js";
 import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
 import type { RetryPolicy } from "./retry.js";
-import { type Signals, watch } from "./signals.js";
+import { onAbort, type Signals, watch } from "./signals.js";
 import {
   ABANDONED,
   Context,
@@ -233,6 +233,7 @@ export class Pool {
   submit<T>(task: Task<T>, options?: RunOptions): Submission<Awaited<T>> {
     callable("task", task);
     const extra = this.#read(options ?? {}) as Extra;
+    if (this.#config.retry !== undefined) return this.#submitRetrying(this.#config.retry, task, extra);
     const work = new Work(this, task, extra);
     const done = promiseOf(work) as Promise<Awaited<T>>;
     const accepted = new Promise<void>((resolve, reject) => {
@@ -561,6 +562,35 @@ export class Pool {
       if (ms > 0) this.coolDown(ms);
     };
     return policy.run(attempt, extra.signal, extra.deadline, heard);
+  }
+
+  /** Accepted is the first attempt; a cancel ends whichever attempt or pause it meets. */
+  #submitRetrying<T>(policy: RetryPolicy, task: Task<T>, extra: Extra): Submission<Awaited<T>> {
+    const stop = new AbortController();
+    let over = false;
+    const unfollow = onAbort(extra.signal, () => stop.abort(extra.signal?.reason));
+    if (extra.signal?.aborted === true) stop.abort(extra.signal.reason);
+    let accept!: () => void;
+    const inside = new Promise<void>((resolve) => {
+      accept = resolve;
+    });
+    const done = this.#retrying(policy, task, { ...extra, signal: stop.signal, accepted: accept });
+    const end = () => {
+      over = true;
+      unfollow();
+    };
+    done.then(end, end);
+    const accepted = Promise.race([inside, done]).then(() => {});
+    accepted.catch(() => {});
+    return {
+      accepted,
+      done,
+      cancel: (reason) => {
+        if (over || stop.signal.aborted) return false;
+        stop.abort(reason ?? new DOMException("The task was cancelled", "AbortError"));
+        return true;
+      },
+    };
   }
 
   #admit(work: Work): void {

@@ -26,6 +26,7 @@ import {
 import { abortSignal, integer, milliseconds, reject } from "./options.js";
 import { layRules, parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { CLOSED, limited, NEVER_POSSIBLE, QUEUE_TIMEOUT } from "./refusal.js";
+import { onAbort } from "./signals.js";
 
 /** What a limiter tells those who listen. */
 export interface RateEvents {
@@ -51,8 +52,8 @@ interface Waiter {
   readonly timeout: number;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
-  readonly signal: AbortSignal | undefined;
-  readonly abort: () => void;
+  /** No longer to be told of an abort. */
+  readonly unwatch: () => void;
 }
 
 /**
@@ -150,13 +151,12 @@ export class RateLimiter implements Handle {
         return;
       }
       const ticket = answer - TICKET_SPAN;
-      const abort = () => {
+      if (this.#waiters.size === 0) hold(this.#id, this);
+      const unwatch = onAbort(signal, () => {
         this.#leave(ticket)?.reject(signal?.reason);
         this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
-      };
-      if (this.#waiters.size === 0) hold(this.#id, this);
-      this.#waiters.set(ticket, { timeout, resolve, reject, signal, abort });
-      signal?.addEventListener("abort", abort);
+      });
+      this.#waiters.set(ticket, { timeout, resolve, reject, unwatch });
       settle();
     });
   }
@@ -217,7 +217,7 @@ export class RateLimiter implements Handle {
     if (this.#closed) bindings.limiter_close(this.#id);
     return () => {
       for (const waiter of waiters) {
-        waiter.signal?.removeEventListener("abort", waiter.abort);
+        waiter.unwatch();
         waiter.reject(error);
       }
     };
@@ -233,7 +233,7 @@ export class RateLimiter implements Handle {
     const waiter = this.#waiters.get(ticket);
     if (waiter === undefined) return undefined;
     this.#waiters.delete(ticket);
-    waiter.signal?.removeEventListener("abort", waiter.abort);
+    waiter.unwatch();
     if (this.#waiters.size === 0) hold(this.#id, undefined);
     return waiter;
   }

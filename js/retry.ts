@@ -4,7 +4,7 @@ import { area, type Handle, LIST, now, ready, register, seed, settle, trapped } 
 import { callable, integer, milliseconds, number, object, reject } from "./options.js";
 import { retryAfterOf } from "./retry-after.js";
 import { sleep } from "./sleep.js";
-import { isTransient } from "./transient.js";
+import { isFinal, isTransient } from "./transient.js";
 
 /** Whether, when and how often to try again. */
 export interface RetryOptions {
@@ -77,7 +77,7 @@ export class RetryPolicy implements Handle {
       try {
         return await attempt(attempts);
       } catch (error) {
-        if (signal?.aborted === true || !this.#when(error)) throw error;
+        if (signal?.aborted === true || isFinal(error) || !this.#when(error)) throw error;
         const after = this.honoursRetryAfter ? retryAfterOf(error) : undefined;
         if (after !== undefined) heard?.(after);
         const delay = this.#decide(span, attempts, started, previous, after ?? -1);

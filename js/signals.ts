@@ -33,3 +33,37 @@ export function watch(signals: Signals, signal: AbortSignal, work: Work, cancel:
   if (one === undefined) signals.set(signal, (one = new Watch(signals, signal, cancel)));
   one.works.add(work);
 }
+
+/** Those who want to know of one signal's abort. */
+class Crowd {
+  readonly #waiting = new Set<() => void>();
+  readonly #signal: AbortSignal;
+  // Each may take others away, which then are not called.
+  readonly #tell = () => {
+    for (const each of this.#waiting) each();
+  };
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#tell);
+  }
+
+  add(fn: () => void): () => void {
+    this.#waiting.add(fn);
+    return () => {
+      if (!this.#waiting.delete(fn) || this.#waiting.size > 0) return;
+      this.#signal.removeEventListener("abort", this.#tell);
+      crowds.delete(this.#signal);
+    };
+  }
+}
+
+const crowds = new WeakMap<AbortSignal, Crowd>();
+
+/** Calls `fn` when the signal aborts, unless what this returns is called before. One listener a signal, however many ask. */
+export function onAbort(signal: AbortSignal | undefined, fn: () => void): () => void {
+  if (signal === undefined) return () => {};
+  let crowd = crowds.get(signal);
+  if (crowd === undefined) crowds.set(signal, (crowd = new Crowd(signal)));
+  return crowd.add(fn);
+}

@@ -1,4 +1,10 @@
-import { isQueueFullError, isQueueTimeoutError, isRateLimitedError, isTimeoutError } from "./errors.js";
+import {
+  isNeverPossibleError,
+  isQueueFullError,
+  isQueueTimeoutError,
+  isRateLimitedError,
+  isTimeoutError,
+} from "./errors.js";
 
 // What sockets and resolvers call the failures that a second try often heals (Node, undici, Deno and Bun use the same names).
 const TRANSIENT_CODES = new Set([
@@ -19,14 +25,21 @@ const TRANSIENT_CODES = new Set([
 // RFC 9110 and RFC 6585: the statuses that speak of the moment and not of the request.
 const TRANSIENT_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** Whether no rule may try again: an abort, what can never be, a target that says it is overloaded. */
+export function isFinal(error: unknown): boolean {
+  if (typeof error !== "object" || error === null) return false;
+  const { name, overloaded } = error as Record<string, unknown>;
+  return overloaded === true || name === "AbortError" || isNeverPossibleError(error);
+}
+
 /**
  * Whether an error says that it is worth another try (`retryable`), or is known to be: a timeout, a full queue, a lost
  * connection, a status of the moment. Never an abort, and never a target that says it is overloaded.
  */
 export function isTransient(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
-  const { name, code, status, statusCode, retryable, overloaded, cause } = error as Record<string, unknown>;
-  if (overloaded === true || name === "AbortError") return false;
+  const { name, code, status, statusCode, retryable, cause } = error as Record<string, unknown>;
+  if (isFinal(error)) return false;
   if (typeof retryable === "boolean") return retryable;
   if (
     isTimeoutError(error) ||

@@ -2,6 +2,7 @@
  * Every case of the suite. A new file of cases is one line here.
  */
 
+import "./gather.js";
 import "./loading.js";
 import "./pool.js";
 import "./pool-cancel.js";
@@ -9,5 +10,7 @@ import "./pool-close.js";
 import "./pool-leases.js";
 import "./pool-map.js";
 import "./pool-queue.js";
+import "./retry.js";
+import "./timeout.js";
 
 export { type RuntimeName, runCases } from "./registry.js";

@@ -73,6 +73,7 @@ export function watchedAbort(): {
       value: (type: string, listener: EventListener, options?: AddEventListenerOptions) => {
         added += 1;
         present.add(listener);
+        if (options?.once === true) add(type, () => present.delete(listener), { once: true });
         add(type, listener, options);
       },
     },
