@@ -1,6 +1,6 @@
+import { ready } from "./core.js";
 import { TimeoutError } from "./errors.js";
 import { checked } from "./gather.js";
-import { ready } from "./instance.js";
 import { abortSignal, integer, milliseconds, object, reject } from "./options.js";
 import { Pool } from "./pool.js";
 import { iterable, type Settled, stream } from "./pool-map.js";

@@ -1,20 +1,11 @@
 import { type BreakerOptions, type BreakerRules, parseBreakerOptions } from "./breaker-options.js";
+import { now, readAt } from "./clock.js";
+import { area, ready, register, settle, trapped, unregister } from "./core.js";
 import { dispose } from "./dispose.js";
 import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
-import {
-  area,
-  type Handle,
-  LIST,
-  now,
-  readAt,
-  ready,
-  register,
-  settle,
-  trapped,
-  unregister,
-} from "./instance.js";
+import { type Handle, LIST } from "./instance.js";
 import { choice, integer, object, reject } from "./options.js";
 import type { RunOptions } from "./pool-options.js";
 import { unbounded } from "./unbounded.js";

@@ -1,14 +1,14 @@
 /**
- * The one wasm instance of this copy of the package: loaded by an entry point, drained by whoever called last, timed by
- * one timer, and replaced when it traps.
+ * A wasm instance with its world: loaded by an entry point, drained by whoever called last, timed by one timer, and
+ * replaced when it traps.
  *
- * Every call of a machine is followed by {@link settle}: it carries out the wakes that the call left in the ring and
+ * Every call of a machine is followed by {@link Instance.settle}: it carries out the wakes that the call left in the ring and
  * keeps the timer at the next deadline. Carrying out a wake can run user code that calls a machine again; such an inner
  * call only appends, and the outermost drains.
  */
 
+import { now } from "./clock.js";
 import { NotInitialisedError, RuntimeTrapError } from "./errors.js";
-import * as bindings from "./generated/core_bg.js";
 
 /** What the instance needs of a handle that has a machine in the world. */
 export interface Handle {
@@ -48,13 +48,16 @@ const AREA_CELLS = 64;
 /** The longest delay a timer takes: beyond it `setTimeout` fires at once. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
-let compiled: WebAssembly.Module | undefined;
-let memory: WebAssembly.Memory | undefined;
-let cells = new Float64Array(0);
-let draining = false;
-let armedAt = Number.POSITIVE_INFINITY;
-let timer: ReturnType<typeof setTimeout> | undefined;
-let watchesVisibility = false;
+/** The exports that every world has. */
+export interface WorldBindings {
+  __wbg_set_wasm(exports: WebAssembly.Exports): void;
+  area(): number;
+  world_seed(seed: number): void;
+  world_wake(): number;
+  world_on_deadline(now: number): void;
+  /** Only worlds with breakers have changes to tell. */
+  breaker_change?(): number;
+}
 
 interface Registration {
   readonly weak: WeakRef<Handle>;
@@ -62,205 +65,197 @@ interface Registration {
   strong: Handle | undefined;
 }
 
-const registrations = new Map<number, Registration>();
-const forgotten = new FinalizationRegistry<{
-  id: number;
-  registration: Registration;
-  drop: (id: number) => void;
-}>(({ id, registration, drop }) => {
-  // After a trap the number may be another handle's.
-  if (registrations.get(id) !== registration) return;
-  registrations.delete(id);
-  drop(id);
-});
+/** What {@link createInstance} makes: the calls are explained at their definitions. */
+export type Instance = ReturnType<typeof createInstance>;
 
-/** Loads a compiled module, or does nothing when the same one is loaded already. */
-export function load(module: WebAssembly.Module): void {
-  if (compiled === module) return;
-  if (compiled !== undefined) {
-    throw new TypeError(
-      "Expected `init` to be called with the module that is already loaded, got a different one",
-    );
+/** An instance that nothing is loaded into yet. `glue` is the name by which the module imports its bindings. */
+export function createInstance(bindings: WorldBindings, glue: string) {
+  let compiled: WebAssembly.Module | undefined;
+  let memory: WebAssembly.Memory | undefined;
+  let cells = new Float64Array(0);
+  let draining = false;
+  let armedAt = Number.POSITIVE_INFINITY;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let watchesVisibility = false;
+
+  const registrations = new Map<number, Registration>();
+  const forgotten = new FinalizationRegistry<{
+    id: number;
+    registration: Registration;
+    drop: (id: number) => void;
+  }>(({ id, registration, drop }) => {
+    // After a trap the number may be another handle's.
+    if (registrations.get(id) !== registration) return;
+    registrations.delete(id);
+    drop(id);
+  });
+
+  /** Loads a compiled module, or does nothing when the same one is loaded already. */
+  function load(module: WebAssembly.Module): void {
+    if (compiled === module) return;
+    if (compiled !== undefined) {
+      throw new TypeError(
+        "Expected `init` to be called with the module that is already loaded, got a different one",
+      );
+    }
+    instantiate(module);
+    compiled = module;
   }
-  instantiate(module);
-  compiled = module;
-}
 
-/** Whether a module is loaded. */
-export function loaded(): boolean {
-  return compiled !== undefined;
-}
-
-function instantiate(module: WebAssembly.Module): void {
-  const imports = { "./core_bg.js": bindings as unknown as WebAssembly.ModuleImports };
-  const instance = new WebAssembly.Instance(module, imports);
-  bindings.__wbg_set_wasm(instance.exports);
-  (instance.exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
-  memory = (instance.exports as { memory: WebAssembly.Memory }).memory;
-  seeded = false;
-  refresh();
-}
-
-let seeded = false;
-
-/** Ready to be called, or says what to do. Constructors call it; it draws no randomness: edge isolates forbid that at module scope. */
-export function ready(): void {
-  if (compiled === undefined) {
-    throw new NotInitialisedError(
-      "`tidegate/slim` is not initialised: call `init(module)` first, or import `tidegate` instead",
-    );
+  /** Whether a module is loaded. */
+  function loaded(): boolean {
+    return compiled !== undefined;
   }
-}
 
-/** Seeds the world's generator once; called by the first thing that happens inside a request, never by a constructor. */
-export function seed(): void {
-  if (seeded) return;
-  seeded = true;
-  bindings.world_seed(Math.random() * Number.MAX_SAFE_INTEGER);
-}
-
-function refresh(): Float64Array {
-  if (memory !== undefined) cells = new Float64Array(memory.buffer, bindings.area(), AREA_CELLS);
-  return cells;
-}
-
-/** The reply area; a view of its own is made again when the memory has grown. */
-export function area(): Float64Array {
-  return cells.length === 0 ? refresh() : cells;
-}
-
-/** What a refusal says beside its code. */
-export function detail(): number {
-  return area()[DETAIL] as number;
-}
-
-const clock: () => number =
-  typeof performance === "object" && typeof performance.now === "function"
-    ? () => performance.now()
-    : () => Date.now();
-
-/** The last reading of the host's monotonic clock, in milliseconds. */
-export let readAt = 0;
-
-/** Reads the host's monotonic clock, in milliseconds. */
-export function now(): number {
-  readAt = clock();
-  return readAt;
-}
-
-/** A reading of {@link now} as a moment of the wall clock, in epoch milliseconds. */
-export function toEpoch(at: number): number {
-  return Date.now() + (at - clock());
-}
-
-/** A moment of the wall clock in milliseconds of {@link now}. */
-export function fromEpoch(ms: number): number {
-  return ms === Number.POSITIVE_INFINITY ? ms : clock() + (ms - Date.now());
-}
-
-/** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
-export function register(handle: Handle, id: number, drop: (id: number) => void): void {
-  const registration = { weak: new WeakRef(handle), strong: undefined };
-  registrations.set(id, registration);
-  forgotten.register(handle, { id, registration, drop }, handle);
-}
-
-/** Keeps a handle alive while somebody waits for it. */
-export function hold(id: number, handle: Handle | undefined): void {
-  const registration = registrations.get(id);
-  if (registration !== undefined) registration.strong = handle;
-}
-
-/** Forgets a handle whose machine is dropped. */
-export function unregister(handle: Handle, id: number): void {
-  registrations.delete(id);
-  forgotten.unregister(handle);
-}
-
-/** Carries out what the last call decided, and keeps the timer right. */
-export function settle(): void {
-  const view = area();
-  if ((view[WAKES] !== 0 || view[CHANGES] !== 0) && !draining) drain();
-  const next = area()[NEXT_DEADLINE] as number;
-  if (next !== armedAt) arm(next);
-}
-
-function drain(): void {
-  draining = true;
-  try {
-    do {
-      while (bindings.world_wake() !== 0) {
-        const view = area();
-        const ticket = view[WAKE_TICKET] as number;
-        const why = view[WAKE_WHY] as number;
-        handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
-      }
-      while (bindings.breaker_change() !== 0) {
-        const view = area();
-        const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
-        handleOf(view[LIST] as number)?.changed?.(from, to);
-      }
-    } while (area()[WAKES] !== 0);
-  } catch (error) {
-    throw trapped(error);
-  } finally {
-    draining = false;
+  function instantiate(module: WebAssembly.Module): void {
+    const imports = { [glue]: bindings as unknown as WebAssembly.ModuleImports };
+    const instance = new WebAssembly.Instance(module, imports);
+    bindings.__wbg_set_wasm(instance.exports);
+    (instance.exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
+    memory = (instance.exports as { memory: WebAssembly.Memory }).memory;
+    seeded = false;
+    refresh();
   }
-}
 
-function handleOf(id: number): Handle | undefined {
-  return registrations.get(id)?.weak.deref();
-}
+  let seeded = false;
 
-/** Every handle that has a machine, oldest first. */
-export function* handles(): Generator<Handle> {
-  for (const { weak } of registrations.values()) {
-    const handle = weak.deref();
-    if (handle !== undefined) yield handle;
+  /** Ready to be called, or says what to do. Constructors call it; it draws no randomness: edge isolates forbid that at module scope. */
+  function ready(): void {
+    if (compiled === undefined) {
+      throw new NotInitialisedError(
+        "`tidegate/slim` is not initialised: call `init(module)` first, or import `tidegate` instead",
+      );
+    }
   }
-}
 
-function arm(at: number): void {
-  if (timer !== undefined) clearTimeout(timer);
-  timer = undefined;
-  armedAt = at;
-  if (at === Number.POSITIVE_INFINITY) return;
-  timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
-  if (!watchesVisibility && typeof document !== "undefined") {
-    watchesVisibility = true;
-    // Hidden tabs hold timers back for up to a minute: look again the moment somebody looks at us.
-    document.addEventListener("visibilitychange", () => {
-      if (timer !== undefined) tick();
-    });
+  /** Seeds the world's generator once; called by the first thing that happens inside a request, never by a constructor. */
+  function seed(): void {
+    if (seeded) return;
+    seeded = true;
+    bindings.world_seed(Math.random() * Number.MAX_SAFE_INTEGER);
   }
-}
 
-function tick(): void {
-  if (timer !== undefined) clearTimeout(timer);
-  timer = undefined;
-  armedAt = Number.POSITIVE_INFINITY;
-  try {
-    bindings.world_on_deadline(now());
-  } catch (error) {
-    trapped(error);
+  function refresh(): Float64Array {
+    if (memory !== undefined) cells = new Float64Array(memory.buffer, bindings.area(), AREA_CELLS);
+    return cells;
   }
-  settle();
-}
 
-/**
- * Answers an exception from a wasm call: a trap blocks the old instance for good and puts a fresh one in its place, with
- * what runs counted as running and everybody who waits rejected; anything else is passed on.
- */
-export function trapped(error: unknown): unknown {
-  if (!(error instanceof WebAssembly.RuntimeError) || compiled === undefined) return error;
-  const trap = new RuntimeTrapError(`The wasm module trapped: ${error.message}`, { cause: error });
-  const alive = [...handles()];
-  for (const handle of alive) forgotten.unregister(handle);
-  registrations.clear();
-  instantiate(compiled);
-  // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.
-  const tell = alive.map((handle) => handle.rebuild(trap));
-  for (const each of tell) each();
-  settle();
-  return trap;
+  /** The reply area; a view of its own is made again when the memory has grown. */
+  function area(): Float64Array {
+    return cells.length === 0 ? refresh() : cells;
+  }
+
+  /** What a refusal says beside its code. */
+  function detail(): number {
+    return area()[DETAIL] as number;
+  }
+
+  /** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
+  function register(handle: Handle, id: number, drop: (id: number) => void): void {
+    const registration = { weak: new WeakRef(handle), strong: undefined };
+    registrations.set(id, registration);
+    forgotten.register(handle, { id, registration, drop }, handle);
+  }
+
+  /** Keeps a handle alive while somebody waits for it. */
+  function hold(id: number, handle: Handle | undefined): void {
+    const registration = registrations.get(id);
+    if (registration !== undefined) registration.strong = handle;
+  }
+
+  /** Forgets a handle whose machine is dropped. */
+  function unregister(handle: Handle, id: number): void {
+    registrations.delete(id);
+    forgotten.unregister(handle);
+  }
+
+  /** Carries out what the last call decided, and keeps the timer right. */
+  function settle(): void {
+    const view = area();
+    if ((view[WAKES] !== 0 || view[CHANGES] !== 0) && !draining) drain();
+    const next = area()[NEXT_DEADLINE] as number;
+    if (next !== armedAt) arm(next);
+  }
+
+  function drain(): void {
+    draining = true;
+    try {
+      do {
+        while (bindings.world_wake() !== 0) {
+          const view = area();
+          const ticket = view[WAKE_TICKET] as number;
+          const why = view[WAKE_WHY] as number;
+          handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
+        }
+        while (bindings.breaker_change !== undefined && bindings.breaker_change() !== 0) {
+          const view = area();
+          const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
+          handleOf(view[LIST] as number)?.changed?.(from, to);
+        }
+      } while (area()[WAKES] !== 0);
+    } catch (error) {
+      throw trapped(error);
+    } finally {
+      draining = false;
+    }
+  }
+
+  function handleOf(id: number): Handle | undefined {
+    return registrations.get(id)?.weak.deref();
+  }
+
+  /** Every handle that has a machine, oldest first. */
+  function* handles(): Generator<Handle> {
+    for (const { weak } of registrations.values()) {
+      const handle = weak.deref();
+      if (handle !== undefined) yield handle;
+    }
+  }
+
+  function arm(at: number): void {
+    if (timer !== undefined) clearTimeout(timer);
+    timer = undefined;
+    armedAt = at;
+    if (at === Number.POSITIVE_INFINITY) return;
+    timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
+    if (!watchesVisibility && typeof document !== "undefined") {
+      watchesVisibility = true;
+      // Hidden tabs hold timers back for up to a minute: look again the moment somebody looks at us.
+      document.addEventListener("visibilitychange", () => {
+        if (timer !== undefined) tick();
+      });
+    }
+  }
+
+  function tick(): void {
+    if (timer !== undefined) clearTimeout(timer);
+    timer = undefined;
+    armedAt = Number.POSITIVE_INFINITY;
+    try {
+      bindings.world_on_deadline(now());
+    } catch (error) {
+      trapped(error);
+    }
+    settle();
+  }
+
+  /**
+   * Answers an exception from a wasm call: a trap blocks the old instance for good and puts a fresh one in its place, with
+   * what runs counted as running and everybody who waits rejected; anything else is passed on.
+   */
+  function trapped(error: unknown): unknown {
+    if (!(error instanceof WebAssembly.RuntimeError) || compiled === undefined) return error;
+    const trap = new RuntimeTrapError(`The wasm module trapped: ${error.message}`, { cause: error });
+    const alive = [...handles()];
+    for (const handle of alive) forgotten.unregister(handle);
+    registrations.clear();
+    instantiate(compiled);
+    // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.
+    const tell = alive.map((handle) => handle.rebuild(trap));
+    for (const each of tell) each();
+    settle();
+    return trap;
+  }
+
+  return { load, loaded, ready, seed, area, detail, register, hold, unregister, settle, handles, trapped };
 }

@@ -1,8 +1,9 @@
 import { type AlertRule, builtInAlerts } from "./alerts.js";
 import { CircuitBreaker } from "./breaker.js";
+import { handles } from "./core.js";
 import { dispose } from "./dispose.js";
 import type { Disposer } from "./events.js";
-import { type Handle, handles } from "./instance.js";
+import type { Handle } from "./instance.js";
 import { reportError } from "./log.js";
 import { renderOpenMetrics } from "./openmetrics.js";
 import { callable, milliseconds, object, reject } from "./options.js";

@@ -1,5 +1,7 @@
+import { now } from "./clock.js";
+import { area } from "./core.js";
 import * as bindings from "./generated/core_bg.js";
-import { area, LIST, now } from "./instance.js";
+import { LIST } from "./instance.js";
 
 /** A distribution in milliseconds; the quantiles are within 1 % of the value. */
 export interface Summary {

@@ -1,30 +1,11 @@
 import type { CircuitBreaker } from "./breaker.js";
+import { fromEpoch, now, readAt, toEpoch } from "./clock.js";
+import { area, detail, hold, ready, register, seed, settle, trapped } from "./core.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
-import {
-  ACCEPTED,
-  area,
-  detail,
-  EXPIRED,
-  fromEpoch,
-  GRANTED,
-  hold,
-  INDEX_MASK,
-  LIST,
-  now,
-  REFUSED,
-  REVOKED,
-  readAt,
-  ready,
-  register,
-  seed,
-  settle,
-  TICKET_SPAN,
-  toEpoch,
-  trapped,
-} from "./instance.js";
+import { ACCEPTED, EXPIRED, GRANTED, INDEX_MASK, LIST, REFUSED, REVOKED, TICKET_SPAN } from "./instance.js";
 import { Keys } from "./keys.js";
 import { reportError } from "./log.js";
 import { callable, integer, milliseconds, reject } from "./options.js";

@@ -1,4 +1,5 @@
-import { area, LIST } from "./instance.js";
+import { area } from "./core.js";
+import { LIST } from "./instance.js";
 import { choice, integer, milliseconds, object, reject } from "./options.js";
 
 /** One rule of a rate; several hold together. */

@@ -1,3 +1,5 @@
+import { now } from "./clock.js";
+import { area, detail, hold, ready, register, settle, trapped } from "./core.js";
 import { dispose } from "./dispose.js";
 import {
   ClosedError,
@@ -8,21 +10,7 @@ import {
 } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
-import {
-  area,
-  detail,
-  GRANTED,
-  type Handle,
-  hold,
-  LIST,
-  now,
-  REFUSED,
-  ready,
-  register,
-  settle,
-  TICKET_SPAN,
-  trapped,
-} from "./instance.js";
+import { GRANTED, type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { abortSignal, integer, milliseconds, reject } from "./options.js";
 import { layRules, parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { CLOSED, limited, NEVER_POSSIBLE, QUEUE_TIMEOUT } from "./refusal.js";

@@ -1,4 +1,6 @@
 /** From the code of a refusal to the error that says it. */
+
+import { now } from "./clock.js";
 import {
   BrokenCircuitError,
   ClosedError,
@@ -12,7 +14,6 @@ import {
   RateLimitedError,
   type TidegateError,
 } from "./errors.js";
-import { now } from "./instance.js";
 import type { Pool } from "./pool.js";
 import type { Extra } from "./work.js";
 

@@ -1,6 +1,8 @@
 import { type Backoff, parseBackoff } from "./backoff.js";
+import { now } from "./clock.js";
+import { area, ready, register, seed, settle, trapped } from "./core.js";
 import * as bindings from "./generated/core_bg.js";
-import { area, type Handle, LIST, now, ready, register, seed, settle, trapped } from "./instance.js";
+import { type Handle, LIST } from "./instance.js";
 import { callable, integer, milliseconds, number, object, reject } from "./options.js";
 import { retryAfterOf } from "./retry-after.js";
 import { sleep } from "./sleep.js";

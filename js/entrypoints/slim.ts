@@ -1,5 +1,5 @@
 /** The same names and the same instance, with the module brought by the caller. */
-import { load, loaded } from "../instance.js";
+import { load, loaded } from "../core.js";
 
 let loading: Promise<void> | undefined;
 let source: unknown;

@@ -1,0 +1,25 @@
+/** The host's clocks: a monotonic one for the machines, the wall's for people. */
+
+const clock: () => number =
+  typeof performance === "object" && typeof performance.now === "function"
+    ? () => performance.now()
+    : () => Date.now();
+
+/** The last reading of the host's monotonic clock, in milliseconds. */
+export let readAt = 0;
+
+/** Reads the host's monotonic clock, in milliseconds. */
+export function now(): number {
+  readAt = clock();
+  return readAt;
+}
+
+/** A reading of {@link now} as a moment of the wall clock, in epoch milliseconds. */
+export function toEpoch(at: number): number {
+  return Date.now() + (at - clock());
+}
+
+/** A moment of the wall clock in milliseconds of {@link now}. */
+export function fromEpoch(ms: number): number {
+  return ms === Number.POSITIVE_INFINITY ? ms : clock() + (ms - Date.now());
+}

@@ -1,0 +1,18 @@
+/** The instance of this copy of the package: one world for all policies that admit, refuse and wait for each other. */
+import * as bindings from "./generated/core_bg.js";
+import { createInstance } from "./instance.js";
+
+export const {
+  load,
+  loaded,
+  ready,
+  seed,
+  area,
+  detail,
+  register,
+  hold,
+  unregister,
+  settle,
+  handles,
+  trapped,
+} = createInstance(bindings, "./core_bg.js");
