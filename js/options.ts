@@ -30,8 +30,9 @@ export function object<T extends object>(name: string, value: T | undefined): T 
 /** An integer within bounds. */
 export function integer(name: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-    const range =
-      most === Number.MAX_SAFE_INTEGER ? `an integer ≥ ${least}` : `an integer from ${least} to ${most}`;
+    // A bound that only 32 bits set is worth a word only to whoever exceeds it.
+    const unsaid = most >= 4_294_967_294 && !((value as number) > most);
+    const range = unsaid ? `an integer ≥ ${least}` : `an integer from ${least} to ${most}`;
     reject(name, range, value);
   }
   return value;
