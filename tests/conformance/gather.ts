@@ -329,7 +329,7 @@ test("asCompleted: bad options throw where it is called", async () => {
   const sentence = (options: object) => (thrown(() => asCompleted([], options)) as Error).message;
   assert.equal(
     sentence({ concurrency: 0 }),
-    "Expected `concurrency` to be an integer from 1 to 4294967294, got `0` (number)",
+    "Expected `concurrency` to be an integer ≥ 1, got `0` (number)",
   );
   assert.equal(
     sentence({ resultBuffer: 1.5 }),
