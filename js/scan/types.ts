@@ -196,7 +196,7 @@ export type BreakerState = "closed" | "open" | "half-open";
 
 /** A whole scan, finished or interrupted. Its JSON schema is `tidegate/report.schema.json`. */
 export interface Report {
-  schema: "https://tidegate.dev/report.schema.json";
+  schema: "urn:tidegate:report:1";
   tool: { name: "tidegate"; version: string };
   mode: Mode;
   plugins: string[];

@@ -14,7 +14,7 @@ use super::plugin::Mode;
 use super::targets::Invalid;
 
 /// The address that names the report's JSON schema. The schema itself is the file `report.schema.json`.
-pub const SCHEMA: &str = "https://tidegate.dev/report.schema.json";
+pub const SCHEMA: &str = "urn:tidegate:report:1";
 
 /// A whole scan, finished or interrupted. Times are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
