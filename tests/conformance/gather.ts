@@ -327,10 +327,7 @@ test("asCompleted: a promise in place of a task is told what is wrong with it", 
 
 test("asCompleted: bad options throw where it is called", async () => {
   const sentence = (options: object) => (thrown(() => asCompleted([], options)) as Error).message;
-  assert.equal(
-    sentence({ concurrency: 0 }),
-    "Expected `concurrency` to be an integer ≥ 1, got `0` (number)",
-  );
+  assert.equal(sentence({ concurrency: 0 }), "Expected `concurrency` to be an integer ≥ 1, got `0` (number)");
   assert.equal(
     sentence({ resultBuffer: 1.5 }),
     "Expected `resultBuffer` to be an integer ≥ 1, got `1.5` (number)",
