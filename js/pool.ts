@@ -194,7 +194,6 @@ export class Pool {
   /**
    * Runs a task, with acceptance and result as two promises, so that a producer can wait for room without waiting for
    * the result. Both reject with the same error when the task is refused; neither ever makes an unhandled rejection.
-   * One attempt: the pool's `retry` is for {@link run}.
    *
    * @throws TypeError where an argument is wrong
    * @example

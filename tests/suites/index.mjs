@@ -4,7 +4,7 @@
 
 import { format, lint, types } from "./checks.mjs";
 import { conformance } from "./conformance.mjs";
-import { javascript, packaging, page } from "./javascript.mjs";
+import { docs, javascript, packaging, page } from "./javascript.mjs";
 import { rustDocs, rustHost, rustWasm, simulation } from "./rust.mjs";
 
 /**
@@ -26,6 +26,7 @@ export const suites = [
   rustWasm,
   simulation,
   javascript,
+  docs,
   ...conformance,
   page,
   packaging,

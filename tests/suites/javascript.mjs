@@ -27,6 +27,17 @@ export const javascript = {
   },
 };
 
+export const docs = {
+  name: "docs",
+  what: "the examples, links and commands of the README, the guides and the doc comments",
+  needs: [...buildNeeds, testPackages],
+  async run(tally) {
+    await buildWasm();
+    await buildPackage();
+    await nodeTest(tally, testsIn("tests/docs", ".test.mjs"));
+  },
+};
+
 export const page = {
   name: "page",
   what: "the page in real Chromium",

@@ -57,9 +57,22 @@ export const rustHost = {
 
 export const rustDocs = {
   name: "rust-docs",
-  what: "the examples in the Rust docs",
+  what: "the Rust docs: their examples, and that they say something of everything and link to what is there",
   needs: [toolchains],
-  run: (tally) => cargoTest(tally, ["-p", "tidegate", "--features", "scan", "--doc"]),
+  async run(tally) {
+    await cargoTest(tally, ["-p", "tidegate", "--features", "scan", "--doc"]);
+    const { code } = await run(
+      "cargo",
+      ["doc", "--quiet", "-p", "tidegate", "--no-deps", "--features", "scan"],
+      {
+        cwd: root,
+        env: { RUSTDOCFLAGS: "-D warnings" },
+        timeout: 1_200_000,
+      },
+    );
+    if (code === 0) tally.pass();
+    else tally.fail("rustdoc (`RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --features scan`)");
+  },
 };
 
 /** Seeds and steps that are walked each time; any other by `npm run sim -- --seed S --steps N`. */
