@@ -19,28 +19,28 @@ export type PluginName = "http-probe" | "port-probe" | "security-headers" | "cor
 export interface ScanOptions {
   /** The plugins to run. @default all that `mode` allows */
   plugins?: readonly PluginName[];
-  /** @default "passive" */
+  /** Whether probes may be sent that no ordinary client would send. @default "passive": the other needs the owner's consent */
   mode?: Mode;
-  /** Plugins at work on one target at once, 1–100. @default 5 */
+  /** Plugins at work on one target at once, 1–100; with 1 they run strictly one after the other. @default 5, below what a browser allows one host */
   maxWorkers?: number;
   /** Slots of each level over the whole scan. @default discovery 50, batch 10, introspection 5, analysis 3, monitor 1 */
   levels?: Partial<Record<Level, number>>;
   /** What one host is asked to bear, whatever the levels allow. */
   perHost?: {
-    /** Requests under way at once to one `host:port`. @default 6 */
+    /** Requests under way at once to one `host:port`. @default 6, what browsers allow themselves */
     concurrency?: number;
-    /** Requests started to one `host:port` in `per` ms. @default { limit: 50, per: 1000 } */
+    /** Requests started to one `host:port` in `per` ms. @default { limit: 50, per: 1000 }, which an ordinary server does not notice */
     rate?: { limit: number; per: number };
-    /** The breaker of one `host:port`. @default { failures: 5, openFor: 5000 } */
+    /** The breaker of one `host:port`. @default { failures: 5, openFor: 2000 }: five in a row is no accident, and a scan cannot wait for a minute */
     breaker?: { failures?: number; openFor?: number };
   };
-  /** How long one plugin may take on one target, from its start. @default 30000 */
+  /** How long one plugin may take on one target, from its start. @default 30000, three requests that time out */
   taskTimeout?: number;
   /** How long one request may take. @default 10000 */
   requestTimeout?: number;
   /** The tries of `http-probe`, from which it draws its latency distribution, 1–20. @default 3 */
   tries?: number;
-  /** How often `progress` and metrics are renewed. @default 250 */
+  /** How often `progress` and metrics are renewed. @default 250, about as often as a reader looks */
   progressEvery?: number;
   /** A report of an earlier scan: plugin runs that ended in it are taken over and not repeated. */
   resume?: Report;
