@@ -222,7 +222,7 @@ mod tests {
         fn connect(&self, _: &str, port: u16, _: Duration) -> LocalBoxFuture<'static, PortState> {
             self.0.borrow_mut().push(port);
             Box::pin(async move {
-                if port % 2 == 0 {
+                if port.is_multiple_of(2) {
                     PortState::Open
                 } else {
                     PortState::Closed
