@@ -224,7 +224,7 @@ impl<R: Runtime> Host<R> {
     }
 
     /// Who waited for whom in the latest deadlock for which a task was refused with
-    /// [`AcquireError::Deadlock`](super::AcquireError::Deadlock); the refused one comes first. Locks put the chain into
+    /// [`AcquireError::Deadlock`]; the refused one comes first. Locks put the chain into
     /// their error instead.
     pub fn take_deadlock(&self) -> Option<Vec<DeadlockStep>> {
         self.0.deadlock.take()
