@@ -10,13 +10,18 @@ export {
   type BreakerState,
   CircuitBreaker,
 } from "./breaker.js";
+export { BreakerGroup, type BreakerGroupOptions } from "./breaker-group.js";
 export type { BreakerOptions } from "./breaker-options.js";
+export { type CooperateOptions, cooperate } from "./cooperate.js";
 export * from "./errors.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
+export type { KeyedEvents, KeyedOptions } from "./keyed.js";
 export { type LogEvent, setLogger } from "./log.js";
 export { type Alert, type CounterMetric, Metrics, type MetricsSnapshot } from "./metrics.js";
+export { type Policy, type PolicyOptions, policy } from "./policy.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
+export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";
 export type { Settled } from "./pool-map.js";
 export type { PoolMetrics, Summary } from "./pool-metrics.js";
 export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-options.js";

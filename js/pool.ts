@@ -156,6 +156,11 @@ export class Pool {
     return this.#paused;
   }
 
+  /** @internal Whether nothing runs, waits or is abandoned. */
+  get isIdle(): boolean {
+    return this.#pending === 0 && this.abandoned === 0;
+  }
+
   /**
    * Runs a task as soon as it may, and settles with what it settles with.
    *

@@ -2,8 +2,11 @@
  * Every case of the suite. A new file of cases is one line here.
  */
 
+import "./cooperate.js";
 import "./gather.js";
+import "./groups.js";
 import "./loading.js";
+import "./policy.js";
 import "./pool.js";
 import "./pool-cancel.js";
 import "./pool-close.js";

@@ -1,0 +1,27 @@
+/** Whether this is workerd, whose clock only moves with I/O, lest anybody measure what others do. */
+export const isWorkerd: boolean =
+  typeof navigator === "object" && (navigator as { userAgent?: string }).userAgent === "Cloudflare-Workers";
+
+let yields = 0;
+
+/** Gives the thread to what else wants it: events, timers, a paint. A microtask would not. */
+export function yieldToHost(): Promise<void> {
+  const { scheduler } = globalThis as { scheduler?: { yield?(): Promise<void> } };
+  // What continues after `scheduler.yield` goes before timers and messages: every fourth time they have their turn.
+  yields += 1;
+  if (typeof scheduler?.yield === "function" && yields % 4 !== 0) return scheduler.yield();
+  return new Promise((resolve) => {
+    // On workerd a chain of messages keeps every timer waiting.
+    if (isWorkerd) setTimeout(resolve, 0);
+    // A timer of 0 ms becomes one of 4 ms when it is nested; a message does not wait.
+    else if (typeof MessageChannel === "function") {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    } else if (typeof setImmediate === "function") setImmediate(resolve);
+    else setTimeout(resolve, 0);
+  });
+}
