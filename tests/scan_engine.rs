@@ -215,8 +215,11 @@ fn one_worker_means_strict_order() {
     let log = Rc::clone(&order);
     runtime.block_on(scan.run(move |event| {
         if let ScanEvent::Result { result } = event {
-            log.borrow_mut()
-                .push((result.run.target, result.run.plugin, result.run.start));
+            log.borrow_mut().push((
+                result.run.target.clone(),
+                result.run.plugin.clone(),
+                result.run.start,
+            ));
         }
     }));
     let mut expected = Vec::new();
@@ -267,7 +270,7 @@ fn plugins_start_by_priority_and_after_what_they_need() {
     let log = Rc::clone(&order);
     runtime.block_on(scan.run(move |event| {
         if let ScanEvent::Result { result } = event {
-            log.borrow_mut().push(result.run.plugin);
+            log.borrow_mut().push(result.run.plugin.clone());
         }
     }));
     assert_eq!(*order.borrow(), ["first", "late", "last"]);

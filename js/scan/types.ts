@@ -272,6 +272,7 @@ export interface ScanMetrics {
   /** Ms since the scan began, pauses included. */
   elapsed: number;
   levels: LevelMetrics[];
+  /** At most 200, those in trouble first chosen; by name. */
   hosts: HostMetrics[];
   /** Plugin runs and requests that ended, a second, over the last 5 s. */
   throughput: { runs: number; requests: number };

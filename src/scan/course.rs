@@ -52,7 +52,7 @@ pub(super) struct Course<R: Runtime> {
     pub(super) parts: Parts<R>,
     pub(super) plugin_names: Vec<&'static str>,
     pub(super) target_names: Vec<String>,
-    pub(super) results: RefCell<Vec<Option<PluginResult>>>,
+    pub(super) results: RefCell<Vec<Option<Rc<PluginResult>>>>,
     /// Runs at work, and since when.
     pub(super) begun: RefCell<BTreeMap<usize, Instant>>,
     pub(super) tally: RefCell<Tally>,
@@ -181,9 +181,9 @@ impl<R: Runtime> Scan<R> {
         let scan = &*self.0;
         let results = scan.results.borrow();
         let plugins = scan.plugin_names.len().max(1);
-        let mut given: Vec<PluginResult> = Vec::with_capacity(results.len());
+        let mut given: Vec<Rc<PluginResult>> = Vec::with_capacity(results.len());
         for of_target in results.chunks(plugins) {
-            let mut ended: Vec<PluginResult> = of_target.iter().flatten().cloned().collect();
+            let mut ended: Vec<Rc<PluginResult>> = of_target.iter().flatten().cloned().collect();
             ended.sort_by(|a, b| a.run.plugin.cmp(&b.run.plugin));
             given.append(&mut ended);
         }
@@ -239,7 +239,7 @@ impl<R: Runtime> Course<R> {
         }
     }
 
-    fn take_over(&self) -> Vec<PluginResult> {
+    fn take_over(&self) -> Vec<Rc<PluginResult>> {
         let mut results = self.results.borrow_mut();
         let mut taken = Vec::new();
         for (index, place) in results.iter_mut().enumerate() {
@@ -288,7 +288,7 @@ impl<R: Runtime> Course<R> {
     fn target_done(&self, target: usize) {
         let results = self.results.borrow();
         let first = target * self.plugin_names.len();
-        let ended: Vec<&PluginResult> = results[first..first + self.plugin_names.len()]
+        let ended: Vec<&Rc<PluginResult>> = results[first..first + self.plugin_names.len()]
             .iter()
             .flatten()
             .collect();
@@ -342,7 +342,7 @@ impl<R: Runtime> Course<R> {
         }
         self.state.set(State::Finished(self.parts.runtime.now()));
         self.emit_progress();
-        let report = Box::new(scan.report());
+        let report = Rc::new(scan.report());
         self.emit(ScanEvent::Done {
             at: self.calendar(self.parts.runtime.now()),
             cancelled,

@@ -1,5 +1,7 @@
 //! What a scan says while it runs. Serialised, these are the events and records of `tidegate/scan`.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,7 +32,7 @@ pub enum ScanEvent {
         line: Option<u32>,
     },
     /// One plugin run ended.
-    Result { result: PluginResult },
+    Result { result: Rc<PluginResult> },
     /// Every plugin run on one target ended.
     TargetDone {
         target: String,
@@ -68,7 +70,7 @@ pub enum ScanEvent {
     Done {
         at: f64,
         cancelled: bool,
-        report: Box<Report>,
+        report: Rc<Report>,
     },
 }
 

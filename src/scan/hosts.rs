@@ -30,7 +30,12 @@ const PROBE_PAUSE: Duration = Duration::from_millis(500);
 /// The error rate is that of so many requests.
 const RECENT: usize = 100;
 
-/// All hosts that a scanner has talked to. Cheap to clone.
+/// Hosts that are remembered; beyond that those are forgotten that are well and not at work.
+const MOST_REMEMBERED: usize = 1000;
+/// Hosts that metrics tell of, those in trouble first: what a person can still look at.
+const MOST_TOLD: usize = 200;
+
+/// The hosts that a scanner has talked to. Cheap to clone.
 pub(super) struct Hosts<R: Runtime>(Rc<Inner<R>>);
 
 struct Inner<R: Runtime> {
@@ -211,10 +216,12 @@ impl<R: Runtime> Hosts<R> {
             errors: Cell::default(),
             _changes: changes,
         });
-        self.0
-            .origins
-            .borrow_mut()
-            .insert(authority.to_owned(), Rc::clone(&origin));
+        let mut origins = self.0.origins.borrow_mut();
+        if origins.len() >= MOST_REMEMBERED {
+            let now = self.now();
+            origins.retain(|_, known| known.is_in_use() || known.is_troubled(now));
+        }
+        origins.insert(authority.to_owned(), Rc::clone(&origin));
         Ok(origin)
     }
 
@@ -245,6 +252,17 @@ fn announce<R: Runtime>(hosts: &Weak<Inner<R>>, host: &str, change: Transition) 
 }
 
 impl<R: Runtime> Origin<R> {
+    fn is_in_use(self: &Rc<Self>) -> bool {
+        // Somebody beside the list of hosts is about to send, or waits for an answer.
+        Rc::strong_count(self) > 1
+    }
+
+    fn is_troubled(&self, now: Instant) -> bool {
+        self.state() != BreakerState::Closed
+            || self.failures_in_a_row.get() > 0
+            || self.alone_until.get() > now
+    }
+
     fn state(&self) -> BreakerState {
         self.pool
             .breaker()
@@ -296,7 +314,14 @@ impl<R: Runtime> Hosts<R> {
                     .map(|left| epoch(self.now() + left)),
             }
         };
-        self.0.origins.borrow().iter().map(describe).collect()
+        let origins = self.0.origins.borrow();
+        let now = self.now();
+        let mut told: Vec<_> = origins.iter().collect();
+        // Stable, so that within each kind they stay in the order of their names.
+        told.sort_by_key(|(_, origin)| (!origin.is_troubled(now), !origin.is_in_use()));
+        told.truncate(MOST_TOLD);
+        told.sort_by_key(|(name, _)| *name);
+        told.into_iter().map(describe).collect()
     }
 
     pub(super) fn totals(&self) -> RequestMetrics {
@@ -503,5 +528,38 @@ mod tests {
         runtime.block_on(get(&hosts)).unwrap();
         runtime.block_on(get(&hosts)).unwrap();
         assert_eq!(runtime.now(), Instant::from_micros(3_000_000));
+    }
+
+    #[test]
+    fn hosts_that_are_well_are_forgotten_and_those_in_trouble_are_told_of_first() {
+        let (runtime, fake, hosts) = hosts();
+        fake.on("http://h", |_| Answer::status(200));
+        for _ in 0..5 {
+            runtime
+                .block_on(hosts.fetch(Request::get("http://z/")))
+                .unwrap_err();
+        }
+        let ask = |n: usize| {
+            runtime
+                .block_on(hosts.fetch(Request::get(format!("http://h{n}/"))))
+                .unwrap()
+        };
+        let last = || {
+            hosts
+                .host_metrics(Instant::as_millis_f64)
+                .pop()
+                .map(|host| (host.host, host.breaker))
+        };
+        let troubled = Some(("z".to_owned(), BreakerState::Open));
+        for n in 1..MOST_REMEMBERED {
+            ask(n);
+        }
+        assert_eq!(hosts.host_metrics(Instant::as_millis_f64).len(), MOST_TOLD);
+        assert_eq!(last(), troubled);
+        for n in MOST_REMEMBERED..MOST_REMEMBERED * 2 {
+            ask(n);
+            assert!(hosts.0.origins.borrow().len() <= MOST_REMEMBERED);
+        }
+        assert_eq!(last(), troubled, "a host in trouble is not forgotten");
     }
 }

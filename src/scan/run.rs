@@ -108,7 +108,7 @@ impl<R: Runtime> Course<R> {
             finding.target.clone_from(&target);
         }
         self.tally.borrow_mut().ended(now, level, status, waited, taken);
-        let result = PluginResult {
+        let result = Rc::new(PluginResult {
             run: PluginRun {
                 plugin: plugin.to_owned(),
                 target,
@@ -122,8 +122,8 @@ impl<R: Runtime> Course<R> {
             summary: outcome.summary.clone(),
             findings: outcome.findings.clone(),
             details: outcome.details.clone(),
-        };
-        self.results.borrow_mut()[index] = Some(result.clone());
+        });
+        self.results.borrow_mut()[index] = Some(Rc::clone(&result));
         self.emit(ScanEvent::Result { result });
         (status == RunStatus::Ok).then_some(outcome)
     }

@@ -3,6 +3,8 @@
 mod csv;
 mod resume;
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 pub use csv::to_csv;
@@ -41,7 +43,7 @@ pub struct Report {
     /// What was no target.
     pub invalid: Vec<Invalid>,
     /// One for each target and plugin, by target in the order given, then by plugin name.
-    pub results: Vec<PluginResult>,
+    pub results: Vec<Rc<PluginResult>>,
     /// Counts of all that.
     pub summary: Summary,
 }
@@ -101,7 +103,7 @@ pub struct FindingCounts {
 
 impl Summary {
     /// The counts over these results.
-    pub fn of(targets: usize, results: &[PluginResult]) -> Self {
+    pub fn of(targets: usize, results: &[Rc<PluginResult>]) -> Self {
         let mut summary = Self {
             targets,
             ..Self::default()
@@ -198,13 +200,15 @@ mod fixture {
             status,
             error: (status != RunStatus::Ok).then(|| "nothing to do".to_owned()),
         };
-        let result = |run, findings, details| PluginResult {
-            run,
-            level: Level::Discovery,
-            waited: 0.0,
-            summary: String::new(),
-            findings,
-            details,
+        let result = |run, findings, details| {
+            Rc::new(PluginResult {
+                run,
+                level: Level::Discovery,
+                waited: 0.0,
+                summary: String::new(),
+                findings,
+                details,
+            })
         };
         let findings = vec![
             Finding::new(Severity::Low, "http-probe/plain", "Plain, \"http\""),
