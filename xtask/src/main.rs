@@ -124,8 +124,9 @@ fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
         .arg(recipe.features)
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            without_local_paths(),
+            format!("{INLINING} {}", without_local_paths()),
         )
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", recipe.opt_level)
         .status()
         .context("cargo did not start")?;
     anyhow::ensure!(
