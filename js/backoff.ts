@@ -1,4 +1,4 @@
-import { choice, milliseconds, number, reject } from "./options.js";
+import { choice, milliseconds, reject } from "./options.js";
 
 /** Delays that grow by a factor from `initial` to at most `max`, spread by jitter. Times are milliseconds. */
 export type Backoff = {
@@ -23,8 +23,14 @@ export function parseBackoff(name: string, value: Backoff): readonly [number, nu
   const initial = milliseconds(`${name}.initial`, value.initial);
   const max = milliseconds(`${name}.max`, value.max);
   if (max < initial) reject(`${name}.max`, `a number of milliseconds ≥ \`initial\` (${initial})`, value.max);
-  const factor = value.factor === undefined ? 2 : number(`${name}.factor`, value.factor, 1, Number.MAX_VALUE);
+  const factor = value.factor === undefined ? 2 : finite(`${name}.factor`, value.factor);
   const jitter =
     value.jitter === undefined ? 0 : JITTERS.indexOf(choice(`${name}.jitter`, value.jitter, JITTERS));
   return [initial, max, factor, jitter];
+}
+
+function finite(name: string, value: unknown): number {
+  if (typeof value !== "number" || !(value >= 1 && value < Number.POSITIVE_INFINITY))
+    reject(name, "a finite number ≥ 1", value);
+  return value;
 }

@@ -1,5 +1,5 @@
 import { type Backoff, parseBackoff } from "./backoff.js";
-import { callable, choice, integer, milliseconds, number, object, reject } from "./options.js";
+import { callable, choice, integer, milliseconds, object, reject, share } from "./options.js";
 
 /** When a breaker opens, for how long, and how it finds out whether the target works again. */
 export interface BreakerOptions {
@@ -45,41 +45,47 @@ export interface BreakerRules {
 /** A microsecond. */
 const LEAST = 0.001;
 
-/** Reads the options of a breaker. @throws TypeError that names what is wrong */
-export function parseBreakerOptions(options: BreakerOptions): BreakerRules {
+/** Reads the options of a breaker, named as parts of `within`. @throws TypeError that names what is wrong */
+export function parseBreakerOptions(options: BreakerOptions, within = ""): BreakerRules {
   if (object("options", options) === undefined) reject("options", "an object", options);
   const { name = "breaker", consecutive, openFor = 60_000, isFailure } = options;
-  if (typeof name !== "string") reject("name", "a string", name);
-  const ratio = object("ratio", options.ratio);
-  const slow = object("slow", options.slow);
-  const { probes = 1, successes = 1, ramp = 0 } = object("halfOpen", options.halfOpen) ?? {};
-  const by = ratio === undefined ? "count" : choice("ratio.by", ratio.by, ["count", "time"]);
+  if (typeof name !== "string") reject(`${within}name`, "a string", name);
+  const ratio = object(`${within}ratio`, options.ratio);
+  const slow = object(`${within}slow`, options.slow);
+  const { probes = 1, successes = 1, ramp = 0 } = object(`${within}halfOpen`, options.halfOpen) ?? {};
+  const by = ratio === undefined ? "count" : choice(`${within}ratio.by`, ratio.by, ["count", "time"]);
   const backoff =
-    typeof openFor === "object" ? parseBackoff("openFor", openFor) : ([openFor, 0, 0, 0] as const);
+    typeof openFor === "object" ? parseBackoff(`${within}openFor`, openFor) : ([openFor, 0, 0, 0] as const);
   // The machine counts in microseconds: less than one would be nothing.
-  milliseconds(typeof openFor === "object" ? "openFor.initial" : "openFor", backoff[0], LEAST);
-  integer("halfOpen.probes", probes, 1, 500);
-  if (ratio !== undefined && by === "count" && ratio.minimum > ratio.window)
-    reject("ratio.minimum", `at most \`ratio.window\` (${ratio.window})`, ratio.minimum);
+  milliseconds(`${within}openFor${typeof openFor === "object" ? ".initial" : ""}`, backoff[0], LEAST);
+  integer(`${within}halfOpen.probes`, probes, 1, 500);
   return {
     name,
     numbers: [
-      consecutive === undefined ? 0 : integer("consecutive", consecutive, 1, 4_294_967_294),
-      ratio === undefined ? 0 : number("ratio.failures", ratio.failures, Number.MIN_VALUE, 1),
+      consecutive === undefined ? 0 : integer(`${within}consecutive`, consecutive, 1, 4_294_967_294),
+      ratio === undefined ? 0 : share(`${within}ratio.failures`, ratio.failures),
       by === "count" ? 0 : 1,
       ratio === undefined
         ? 0
         : by === "count"
-          ? integer("ratio.window", ratio.window, 1, 100_000)
-          : milliseconds("ratio.window", ratio.window, 1),
-      ratio === undefined ? 0 : integer("ratio.minimum", ratio.minimum, 1, 4_294_967_294),
-      slow === undefined ? -1 : milliseconds("slow.over", slow.over),
-      slow === undefined ? 0 : number("slow.ratio", slow.ratio, Number.MIN_VALUE, 1),
+          ? integer(`${within}ratio.window`, ratio.window, 1, 100_000)
+          : milliseconds(`${within}ratio.window`, ratio.window, 1),
+      ratio === undefined ? 0 : minimumOf(ratio, within),
+      slow === undefined ? -1 : milliseconds(`${within}slow.over`, slow.over),
+      slow === undefined ? 0 : share(`${within}slow.ratio`, slow.ratio),
       ...backoff,
       probes,
-      integer("halfOpen.successes", successes, 1, 500),
-      milliseconds("halfOpen.ramp", ramp),
+      integer(`${within}halfOpen.successes`, successes, 1, 500),
+      milliseconds(`${within}halfOpen.ramp`, ramp),
     ],
-    isFailure: isFailure === undefined ? undefined : callable("isFailure", isFailure),
+    isFailure: isFailure === undefined ? undefined : callable(`${within}isFailure`, isFailure),
   };
+}
+
+function minimumOf({ by, window, minimum }: NonNullable<BreakerOptions["ratio"]>, within: string): number {
+  integer(`${within}ratio.minimum`, minimum, 1, 4_294_967_294);
+  // More than the window holds would never be reached.
+  if (by === "count" && minimum > window)
+    reject(`${within}ratio.minimum`, `at most \`ratio.window\` (${window})`, minimum);
+  return minimum;
 }

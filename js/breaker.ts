@@ -72,9 +72,12 @@ export class CircuitBreaker implements Handle {
   #holds = 0;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
-  constructor(options: BreakerOptions = {}) {
+  constructor(options?: BreakerOptions);
+  /** @internal `within` is where the options stand. */
+  constructor(options?: BreakerOptions, within?: string);
+  constructor(options: BreakerOptions = {}, within = "") {
     ready();
-    this.#rules = parseBreakerOptions(options);
+    this.#rules = parseBreakerOptions(options, within);
     this.#events = new Events("breaker", this.#rules.name);
     this.#id = this.#open(undefined);
     register(this, this.#id, bindings.breaker_drop);

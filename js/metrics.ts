@@ -155,6 +155,9 @@ export class Metrics {
   counter(name: string): CounterMetric {
     if (typeof name !== "string" || !/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name))
       reject("name", "letters, digits and `_`", name);
+    if (name.startsWith("tidegate_")) reject("name", "a name of your own, not `tidegate_…`", name);
+    // OpenMetrics adds the ending itself.
+    if (name.endsWith("_total")) return this.counter(name.slice(0, -"_total".length));
     const counters = this.#counters;
     if (!counters.has(name)) counters.set(name, 0);
     return {

@@ -141,7 +141,7 @@ function rateFamilies({ rates }: MetricsSnapshot): Family[] {
 
 function ownFamilies({ counters }: MetricsSnapshot): Family[] {
   return Object.entries(counters).map(([name, value]) => ({
-    name: name.replace(/_total$/, ""),
+    name,
     type: "counter",
     help: "A counter of the application.",
     samples: [[{}, value, "_total"]],
@@ -153,11 +153,12 @@ function distinct<T extends { readonly name: string }>(
   handles: readonly T[],
   label: string,
 ): [Record<string, string>, T][] {
-  const seen = new Map<string, number>();
+  const taken = new Set<string>();
   return handles.map((handle) => {
-    const times = (seen.get(handle.name) ?? 0) + 1;
-    seen.set(handle.name, times);
-    return [{ [label]: times === 1 ? handle.name : `${handle.name}#${times}` }, handle];
+    let value = handle.name;
+    for (let number = 2; taken.has(value); number += 1) value = `${handle.name}#${number}`;
+    taken.add(value);
+    return [{ [label]: value }, handle];
   });
 }
 

@@ -65,6 +65,13 @@ export function number(name: string, value: unknown, least: number, most = Numbe
   return value;
 }
 
+/** A share of a whole. */
+export function share(name: string, value: unknown): number {
+  if (typeof value !== "number" || !(value > 0 && value <= 1))
+    reject(name, "a number above 0 and at most 1", value);
+  return value;
+}
+
 /** One of a few words. */
 export function choice<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
   if (!choices.includes(value as T)) {

@@ -128,10 +128,7 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
         : ["release", "hold"].indexOf(choice("onTimeout", onTimeout, ["release", "hold"])),
     leaseTimeout: optionalMilliseconds("leaseTimeout", leaseTimeout),
     rules: parseRateOptions("rate", rate),
-    breaker:
-      breaker === undefined || breaker instanceof CircuitBreaker
-        ? breaker
-        : new CircuitBreaker({ name: name ?? "pool", ...breaker }),
+    breaker: parseBreaker(breaker, name),
     retry: retry === undefined ? undefined : new RetryPolicy("retry", retry),
   };
 }
@@ -151,13 +148,30 @@ export function parseRunOptions(options: RunOptions, pool: PoolConfig, keys: Key
     key: key === undefined ? undefined : text("key", key),
     timeout: timeout === undefined ? pool.timeout : milliseconds("timeout", timeout),
     patience: waitTimeout === undefined ? pool.waitTimeout : milliseconds("waitTimeout", waitTimeout),
-    deadline: Math.min(own, parent?.deadline ?? Number.POSITIVE_INFINITY),
-    locals,
+    deadline: Math.min(own, inherited(parent)),
+    locals: object("locals", locals),
     attempt: 1,
     accepted: undefined,
   };
   // Last, so that nothing is interned for options that are wrong.
   return { ...checked, keyId: keys.intern(checked.key) };
+}
+
+function inherited(parent: TaskContext | undefined): number {
+  if (parent === undefined) return Number.POSITIVE_INFINITY;
+  if (typeof parent !== "object" || parent === null) reject("parent", "the context of a task", parent);
+  return parent.deadline ?? Number.POSITIVE_INFINITY;
+}
+
+function parseBreaker(
+  breaker: BreakerOptions | CircuitBreaker | undefined,
+  name = "pool",
+): CircuitBreaker | undefined {
+  if (breaker === undefined || breaker instanceof CircuitBreaker) return breaker;
+  // Every copy of the package has machines of its own.
+  if (typeof (breaker as { isolate?: unknown }).isolate === "function")
+    throw new TypeError("Expected `breaker` to be a CircuitBreaker of this copy of the package");
+  return new CircuitBreaker({ name, ...breaker }, "breaker.");
 }
 
 function optionalMilliseconds(name: string, value: number | undefined): number {

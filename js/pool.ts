@@ -217,7 +217,7 @@ export class Pool {
    */
   submit<T>(task: Task<T>, options?: RunOptions): Submission<Awaited<T>> {
     callable("task", task);
-    const extra = this.#read(options ?? {}) as Extra;
+    const extra = this.#read(options === undefined ? {} : options) as Extra;
     if (this.#config.retry !== undefined) return this.#submitRetrying(this.#config.retry, task, extra);
     const work = new Work(this, task, extra);
     const done = promiseOf(work) as Promise<Awaited<T>>;
@@ -251,7 +251,10 @@ export class Pool {
    */
   tryRun<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> | undefined {
     callable("task", task);
-    const work = new Work(this, task, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
+    const work = new Work(this, task, {
+      ...(this.#read(options === undefined ? {} : options) as Extra),
+      patience: -1,
+    });
     const promise = promiseOf(work);
     return this.#try(work, promise) ? (promise as Promise<Awaited<T>>) : undefined;
   }
@@ -288,7 +291,10 @@ export class Pool {
 
   /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError, for time heals neither */
   tryAcquire(options?: RunOptions): Lease | undefined {
-    const work = new Work(this, undefined, { ...(this.#read(options ?? {}) as Extra), patience: -1 });
+    const work = new Work(this, undefined, {
+      ...(this.#read(options === undefined ? {} : options) as Extra),
+      patience: -1,
+    });
     work.resolve = work.reject = () => {};
     return this.#try(work, undefined) ? new HeldLease(work) : undefined;
   }

@@ -3,7 +3,7 @@ import { now } from "./clock.js";
 import { area, ready, register, seed, settle, trapped } from "./core.js";
 import * as bindings from "./generated/core_bg.js";
 import { type Handle, LIST } from "./instance.js";
-import { callable, integer, milliseconds, number, object, reject } from "./options.js";
+import { abortSignal, callable, integer, milliseconds, number, object, reject } from "./options.js";
 import { retryAfterOf } from "./retry-after.js";
 import { sleep } from "./sleep.js";
 import { isFinal, isTransient } from "./transient.js";
@@ -169,7 +169,7 @@ export async function retry<T>(
     policy = policies.get(options);
     if (policy === undefined) policies.set(options, (policy = new RetryPolicy("options", options)));
   }
-  const signal = options?.signal;
+  const signal = abortSignal("options.signal", options?.signal);
   if (signal?.aborted === true) throw signal.reason;
   return await policy.run(
     async (attempt) => await task({ attempt, signal }),

@@ -179,6 +179,11 @@ impl Breaker {
         Some(Refusal::BrokenCircuit { retry_at })
     }
 
+    /// Counts a call that was turned away on arrival, as [`refuse`](Self::refuse) said it would be.
+    pub const fn turned_away(&mut self) {
+        self.counts.refused += 1;
+    }
+
     /// Lets a call begin, as a probe if half-open.
     ///
     /// # Errors

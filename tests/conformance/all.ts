@@ -2,10 +2,15 @@
  * Every case of the suite. A new file of cases is one line here.
  */
 
+import "./admission.js";
+import "./breaker.js";
 import "./cooperate.js";
+import "./errors.js";
 import "./gather.js";
 import "./groups.js";
 import "./loading.js";
+import "./observed.js";
+import "./options.js";
 import "./policy.js";
 import "./pool.js";
 import "./pool-cancel.js";
@@ -13,7 +18,9 @@ import "./pool-close.js";
 import "./pool-leases.js";
 import "./pool-map.js";
 import "./pool-queue.js";
+import "./rate.js";
 import "./retry.js";
+import "./slim.js";
 import "./timeout.js";
 
 export { type RuntimeName, runCases } from "./registry.js";

@@ -40,6 +40,9 @@ impl Gate for PoolGate<'_> {
         let breaker = self.breaker.as_mut()?;
         let by_time = breaker.on_deadline(now);
         let refusal = breaker.refuse(now);
+        if refusal.is_some() {
+            breaker.turned_away();
+        }
         self.note(by_time);
         refusal
     }
