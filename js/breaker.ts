@@ -1,6 +1,6 @@
 import { type BreakerOptions, type BreakerRules, parseBreakerOptions } from "./breaker-options.js";
 import { now, readAt } from "./clock.js";
-import { area, ready, register, settle, trapped, unregister } from "./core.js";
+import { area, guarded, ready, register, settle, trapped, unregister } from "./core.js";
 import { dispose } from "./dispose.js";
 import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
@@ -79,7 +79,7 @@ export class CircuitBreaker implements Handle {
     ready();
     this.#rules = parseBreakerOptions(options, within);
     this.#events = new Events("breaker", this.#rules.name);
-    this.#id = this.#open(undefined);
+    this.#id = guarded(() => this.#open(undefined));
     register(this, this.#id, bindings.breaker_drop);
   }
 
@@ -101,8 +101,8 @@ export class CircuitBreaker implements Handle {
     const snapshot = parseSnapshot(json);
     const breaker = new CircuitBreaker(options);
     unregister(breaker, breaker.#id);
-    bindings.breaker_drop(breaker.#id);
-    breaker.#id = breaker.#open(snapshot);
+    guarded(() => bindings.breaker_drop(breaker.#id));
+    breaker.#id = guarded(() => breaker.#open(snapshot));
     register(breaker, breaker.#id, bindings.breaker_drop);
     breaker.#last = snapshot;
     breaker.#lastAt = readAt;

@@ -7,6 +7,7 @@ export const {
   loaded,
   ready,
   seed,
+  guarded,
   area,
   detail,
   register,

@@ -132,7 +132,16 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   function seed(): void {
     if (seeded) return;
     seeded = true;
-    bindings.world_seed(Math.random() * Number.MAX_SAFE_INTEGER);
+    guarded(() => bindings.world_seed(Math.random() * Number.MAX_SAFE_INTEGER));
+  }
+
+  /** A call off the hot path: a trap is answered, and thrown as what it is. */
+  function guarded<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw trapped(error);
+    }
   }
 
   function refresh(): Float64Array {
@@ -181,22 +190,29 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     draining = true;
     try {
       do {
-        while (bindings.world_wake() !== 0) {
-          const view = area();
-          const ticket = view[WAKE_TICKET] as number;
-          const why = view[WAKE_WHY] as number;
-          handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
+        try {
+          carryOut();
+        } catch (error) {
+          // After a trap everybody has been told, and there is nothing that the caller could do about it.
+          if (trapped(error) === error) throw error;
         }
-        while (bindings.breaker_change !== undefined && bindings.breaker_change() !== 0) {
-          const view = area();
-          const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
-          handleOf(view[LIST] as number)?.changed?.(from, to);
-        }
-      } while (area()[WAKES] !== 0);
-    } catch (error) {
-      throw trapped(error);
+      } while (area()[WAKES] !== 0 || area()[CHANGES] !== 0);
     } finally {
       draining = false;
+    }
+  }
+
+  function carryOut(): void {
+    while (bindings.world_wake() !== 0) {
+      const view = area();
+      const ticket = view[WAKE_TICKET] as number;
+      const why = view[WAKE_WHY] as number;
+      handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
+    }
+    while (bindings.breaker_change !== undefined && bindings.breaker_change() !== 0) {
+      const view = area();
+      const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
+      handleOf(view[LIST] as number)?.changed?.(from, to);
     }
   }
 
@@ -257,5 +273,19 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     return trap;
   }
 
-  return { load, loaded, ready, seed, area, detail, register, hold, unregister, settle, handles, trapped };
+  return {
+    load,
+    loaded,
+    ready,
+    seed,
+    guarded,
+    area,
+    detail,
+    register,
+    hold,
+    unregister,
+    settle,
+    handles,
+    trapped,
+  };
 }

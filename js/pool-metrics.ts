@@ -1,5 +1,5 @@
 import { now } from "./clock.js";
-import { area } from "./core.js";
+import { area, guarded } from "./core.js";
 import * as bindings from "./generated/core_bg.js";
 import { LIST } from "./instance.js";
 
@@ -81,7 +81,7 @@ const SUMMARY = ["count", "sum", "min", "max", "p50", "p90", "p95", "p99", "p999
 
 /** Reads every number of a pool from the reply area. */
 export function readPoolMetrics(name: string, id: number, queueCapacity: number): PoolMetrics {
-  bindings.pool_stats(id, now());
+  guarded(() => bindings.pool_stats(id, now()));
   const cells = area();
   const numbers = Object.fromEntries(NUMBERS.map((key, at) => [key, cells[LIST + at]]));
   const wait = readSummary(cells, LIST + NUMBERS.length);

@@ -1,6 +1,6 @@
 import type { CircuitBreaker } from "./breaker.js";
 import { fromEpoch, now, readAt, toEpoch } from "./clock.js";
-import { area, detail, hold, ready, register, seed, settle, trapped } from "./core.js";
+import { area, detail, guarded, hold, ready, register, seed, settle, trapped } from "./core.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
@@ -103,8 +103,13 @@ export class Pool {
   // Those who wait or run; the abandoned are not among them.
   #pending = 0;
   #paused = false;
+  #coolUntil = 0;
+  // When what still runs is aborted, once the intake is closed.
+  #graceUntil: number | undefined;
   #closed: Promise<{ abandoned: TaskInfo[] }> | undefined;
   #whenIdle: (() => void)[] = [];
+  // What the last request that trapped was answered with.
+  #trap: unknown;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
   constructor(options: PoolOptions) {
@@ -112,7 +117,7 @@ export class Pool {
     this.#config = parsePoolOptions(options);
     this.#concurrency = this.#config.concurrency;
     this.#events = new Events("pool", this.#config.name);
-    this.#id = this.#open();
+    this.#id = guarded(() => this.#open());
     register(this, this.#id, bindings.pool_drop);
   }
 
@@ -353,7 +358,9 @@ export class Pool {
   /** Grants nothing for so many milliseconds: the answer to a `Retry-After` that speaks for the whole target. */
   coolDown(ms: number): void {
     milliseconds("ms", ms);
-    this.#call(() => bindings.pool_cool_down(this.#id, now() + ms));
+    const until = now() + ms;
+    this.#coolUntil = Math.max(this.#coolUntil, until);
+    this.#call(() => bindings.pool_cool_down(this.#id, until));
     this.#events.emit("throttle", { ms });
   }
 
@@ -376,6 +383,7 @@ export class Pool {
     if (queued !== "finish" && queued !== "reject") reject("queued", "`finish` or `reject`", queued);
     const first = this.#closed === undefined;
     this.#paused = false;
+    this.#graceUntil = Math.min(this.#graceUntil ?? Number.POSITIVE_INFINITY, now() + grace);
     this.#call(() => bindings.pool_close(this.#id, now(), queued === "reject", grace));
     this.#closed ??= this.onIdle().then(() => ({
       abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
@@ -463,14 +471,17 @@ export class Pool {
     this.#works.length = 0;
     this.#displaced.clear();
     for (const work of [...running, ...abandoned]) {
-      const rest = work.endsAt - now();
+      // One whose time is over and that holds its slot has been told already.
+      const rest = work.aborted ? Number.POSITIVE_INFINITY : work.endsAt - now();
       const atEnd = work.task === undefined ? 2 : this.#config.atEnd;
       work.ticket = bindings.pool_adopt(this.#id, readAt, work.extra?.weight ?? 1, Math.max(0, rest), atEnd);
       this.#works[work.index] = work;
     }
     for (const { ticket } of abandoned) bindings.pool_cancel(this.#id, readAt, ticket);
     if (this.#paused) bindings.pool_pause(this.#id);
-    if (this.#closed !== undefined) bindings.pool_close(this.#id, now(), true, 30_000);
+    if (this.#coolUntil > now()) bindings.pool_cool_down(this.#id, this.#coolUntil);
+    if (this.#graceUntil !== undefined)
+      bindings.pool_close(this.#id, now(), true, Math.max(0, this.#graceUntil - readAt));
     for (const work of waiters) {
       this.#release(work);
       this.#pending -= 1;
@@ -597,9 +608,10 @@ export class Pool {
       return true;
     }
     promise?.catch(() => {});
-    const number = refused === ABORTED ? 0 : detail();
+    const number = refused === ABORTED || refused === TRAPPED ? 0 : detail();
     settle();
     work.reject(undefined);
+    if (refused === TRAPPED) throw this.#trap;
     if (refused === ABORTED) throw work.extra?.signal?.reason;
     if (refused === CLOSED || refused === NEVER_POSSIBLE)
       throw refusalError(this, refused, number, work.extra);
@@ -615,12 +627,12 @@ export class Pool {
       work.state = OVER;
       return ABORTED;
     }
-    seed();
     const at = now();
     const config = this.#config;
     const lease = work.task === undefined;
     let answer: number;
     try {
+      seed();
       answer =
         extra === undefined
           ? bindings.pool_request(
@@ -650,7 +662,7 @@ export class Pool {
     } catch (error) {
       this.#keys.release(extra);
       work.state = OVER;
-      work.reject(trapped(error));
+      work.reject((this.#trap = trapped(error)));
       return TRAPPED;
     }
     if (answer >= 3 * TICKET_SPAN) {
@@ -747,8 +759,17 @@ export class Pool {
   #cancel(work: Work, reason: unknown): boolean {
     if (work.state === RUNNING) {
       const at = now();
+      const leave = () => bindings.pool_cancel(this.#id, at, work.ticket);
+      // Where the call traps, the work is running in the new instance too, under another ticket.
       this.#call(
-        () => bindings.pool_cancel(this.#id, at, work.ticket),
+        () => {
+          try {
+            return leave();
+          } catch (error) {
+            if (trapped(error) === error) throw error;
+            return leave();
+          }
+        },
         () => this.#leaveRunning(work, reason),
       );
       return true;

@@ -1,5 +1,5 @@
-import { now } from "./clock.js";
-import { area, detail, hold, ready, register, settle, trapped } from "./core.js";
+import { now, readAt } from "./clock.js";
+import { area, detail, guarded, hold, ready, register, settle, trapped } from "./core.js";
 import { dispose } from "./dispose.js";
 import {
   ClosedError,
@@ -66,6 +66,7 @@ export class RateLimiter implements Handle {
   // By their ticket, not by its index: that may have a new owner while the news of the old one still lies in the ring.
   readonly #waiters = new Map<number, Waiter>();
   #closed = false;
+  #coolUntil = 0;
   #id: number;
 
   /** @throws TypeError where a rule is not what it should be; the message names it. */
@@ -75,7 +76,7 @@ export class RateLimiter implements Handle {
     if (this.#rules.length === 0) reject("options", "a rule, or several", options);
     this.#name = name;
     this.#events = new Events("rate", name);
-    this.#id = this.#open();
+    this.#id = guarded(() => this.#open());
     register(this, this.#id, bindings.limiter_drop);
   }
 
@@ -153,6 +154,7 @@ export class RateLimiter implements Handle {
   coolDown(ms: number): void {
     milliseconds("ms", ms);
     const at = now();
+    this.#coolUntil = Math.max(this.#coolUntil, at + ms);
     this.#call(() => bindings.limiter_cool_down(this.#id, at, at + ms));
     this.#events.emit("throttle", { ms });
   }
@@ -202,6 +204,7 @@ export class RateLimiter implements Handle {
     this.#id = this.#open();
     register(this, this.#id, bindings.limiter_drop);
     bindings.limiter_start_empty(this.#id, now());
+    if (this.#coolUntil > readAt) bindings.limiter_cool_down(this.#id, readAt, this.#coolUntil);
     if (this.#closed) bindings.limiter_close(this.#id);
     return () => {
       for (const waiter of waiters) {

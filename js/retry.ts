@@ -1,6 +1,6 @@
 import { type Backoff, parseBackoff } from "./backoff.js";
 import { now } from "./clock.js";
-import { area, ready, register, seed, settle, trapped } from "./core.js";
+import { area, guarded, ready, register, seed, settle, trapped } from "./core.js";
 import * as bindings from "./generated/core_bg.js";
 import { type Handle, LIST } from "./instance.js";
 import { abortSignal, callable, integer, milliseconds, number, object, reject } from "./options.js";
@@ -55,7 +55,7 @@ export class RetryPolicy implements Handle {
     if (retryAfter !== undefined && typeof retryAfter !== "boolean")
       reject(`${name}.retryAfter`, "a boolean", retryAfter);
     this.honoursRetryAfter = retryAfter ?? true;
-    this.#id = this.#open();
+    this.#id = guarded(() => this.#open());
     register(this, this.#id, bindings.budget_drop);
   }
 

@@ -15,9 +15,12 @@ const LIMIT = 300_000;
 
 /** `command(url, profile)` gives what starts the browser on that page with that empty profile. */
 function browserRuntime(name, command) {
+  /** Runs a script that posts `{ version, results }` to `/results`. */
+  const open = (script) => postedBy(script, (url, profile) => command(browsers[name].find(), url, profile));
   return {
     name,
     missing: () => installBrowser(name),
+    open,
     async start(only) {
       const entry = `import { runCases } from "./cases.js";
 const results = await runCases(${JSON.stringify(name)}, ${JSON.stringify(only)});
@@ -25,7 +28,7 @@ const [version] = navigator.userAgent.match(/(Firefox|Chrome|Version)\\/[\\d.]+/
 await fetch("/results", { method: "POST", body: JSON.stringify({ version, results }) });
 `;
       const { main } = await link(name, entry, ["browser", "import"]);
-      return postedBy(readFileSync(main), (url, profile) => command(browsers[name].find(), url, profile));
+      return open(readFileSync(main));
     },
   };
 }
