@@ -24,6 +24,7 @@ export interface BreakerEvents {
 
 /** What outlives a breaker: plain numbers, with the time left as a duration, since clocks do not outlive it. */
 export interface BreakerSnapshot {
+  /** What it does with calls. */
   readonly state: BreakerState;
   /** Milliseconds that it stays open from now on. */
   readonly openFor: number;
@@ -35,12 +36,17 @@ export interface BreakerSnapshot {
 
 /** Every number of a breaker. */
 export interface BreakerMetrics extends BreakerSnapshot {
+  /** The name given with the options. */
   readonly name: string;
+  /** Calls that ended well. */
   readonly successes: number;
+  /** Calls that failed, by its own judgement. */
   readonly failures: number;
   /** Calls that say nothing about the target. */
   readonly ignored: number;
+  /** Calls that were turned away. */
   readonly refused: number;
+  /** How often it has opened. */
   readonly opened: number;
 }
 

@@ -14,8 +14,11 @@ import { RateLimiter } from "./rate.js";
 export interface MetricsSnapshot {
   /** Epoch milliseconds. */
   readonly at: number;
+  /** Pools, those inside `gather` and its kin included while they run. */
   readonly pools: readonly ReturnType<Pool["metrics"]>[];
+  /** Circuit breakers. */
   readonly breakers: readonly ReturnType<CircuitBreaker["metrics"]>[];
+  /** Rate limiters; the rates of a pool are counted with the pool. */
   readonly rates: readonly ReturnType<RateLimiter["metrics"]>[];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
@@ -23,7 +26,9 @@ export interface MetricsSnapshot {
 
 /** What is told when an alert goes on or off. */
 export interface Alert {
+  /** The name of the rule. */
   readonly name: string;
+  /** True when it begins to hold, false when it no longer does. */
   readonly firing: boolean;
   /** Epoch milliseconds since when it holds, or held. */
   readonly since: number;
@@ -31,8 +36,11 @@ export interface Alert {
 
 /** A counter of the user's own, in the same registry. */
 export interface CounterMetric {
+  /** Its name. */
   readonly name: string;
+  /** What it has come to. */
   readonly value: number;
+  /** Adds `by` (1) and gives the new value. @throws TypeError where `by` is not a number ≥ 0 */
   increment(by?: number): number;
 }
 

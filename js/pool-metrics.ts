@@ -5,25 +5,41 @@ import { LIST } from "./instance.js";
 
 /** A distribution in milliseconds; the quantiles are within 1 % of the value. */
 export interface Summary {
+  /** How many were measured. */
   readonly count: number;
+  /** All of them together. */
   readonly sum: number;
+  /** The shortest. */
   readonly min: number;
+  /** The longest. */
   readonly max: number;
+  /** Half were no longer than this. */
   readonly p50: number;
+  /** Nine in ten were no longer than this. */
   readonly p90: number;
+  /** 19 in 20 were no longer than this. */
   readonly p95: number;
+  /** 99 in 100 were no longer than this. */
   readonly p99: number;
+  /** 999 in 1,000 were no longer than this. */
   readonly p999: number;
 }
 
 /** Every number of a pool. Times are milliseconds. */
 export interface PoolMetrics {
+  /** The name given with the options. */
   readonly name: string;
+  /** Tasks that hold slots, now. */
   readonly active: number;
+  /** Tasks in the queue, now. */
   readonly queued: number;
+  /** Tasks that wait outside the queue, now. */
   readonly waitingForRoom: number;
+  /** Tasks without a slot whose function goes on, now. */
   readonly abandoned: number;
+  /** Slots, now. */
   readonly concurrency: number;
+  /** Slots that are taken, now: a task of weight 3 takes three. */
   readonly slotsInUse: number;
   /** Tasks the queue takes; infinite when it is unbounded. */
   readonly queueCapacity: number;
@@ -33,10 +49,15 @@ export interface PoolMetrics {
   readonly oldestRun: number;
   /** Let in: started, queued or waiting for room. */
   readonly accepted: number;
+  /** Let run. */
   readonly started: number;
+  /** Ended with a value. */
   readonly completed: number;
+  /** Ended with an error that counts as a failure. */
   readonly failed: number;
+  /** Called off, waiting or running, or ended in a way that says nothing about the target: a refusal of another policy. */
   readonly cancelled: number;
+  /** Sacrificed by the overflow rule. */
   readonly dropped: number;
   /** Refused by a full queue or a closed intake. */
   readonly rejected: number;
@@ -44,7 +65,9 @@ export interface PoolMetrics {
   readonly blocked: number;
   /** Refused because they could not start before their deadline. */
   readonly shed: number;
+  /** Waited as long as they would. */
   readonly queueTimeouts: number;
+  /** Ran longer than they may. */
   readonly taskTimeouts: number;
   /** Leases released after they had been taken back. */
   readonly lateReleases: number;

@@ -26,11 +26,17 @@ export interface RateEvents {
 
 /** Every number of a limiter. Each request ends as allowed, denied or cancelled, or is still waiting. */
 export interface RateMetrics {
+  /** The name given at construction. */
   readonly name: string;
+  /** Those who stand in line, now. */
   readonly waiting: number;
+  /** All that asked. */
   readonly requests: number;
+  /** Those who got their tokens. */
   readonly allowed: number;
+  /** Those who were refused. */
   readonly denied: number;
+  /** Those who left the line. */
   readonly cancelled: number;
   /** Requests that had to stand in line, however it ended. */
   readonly waited: number;

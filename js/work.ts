@@ -28,6 +28,7 @@ export interface TaskContext {
 
 /** Slots that are held until they are released. */
 export interface Lease extends Disposable {
+  /** Unique in this copy of the package. */
   readonly id: number;
   /** When it is taken back unless renewed, in epoch milliseconds. */
   readonly expiresAt?: number;
@@ -39,8 +40,11 @@ export interface Lease extends Disposable {
 
 /** A task as lists show it. */
 export type TaskInfo = {
+  /** As `ctx.id`. */
   id: number;
+  /** As given with the call. */
   name?: string;
+  /** Waiting, in a slot, or without one and going on all the same. */
   state: "queued" | "running" | "abandoned";
   /** Epoch milliseconds. */
   queuedAt: number;
