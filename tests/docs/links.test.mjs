@@ -44,6 +44,17 @@ for (const file of markdown()) {
   });
 }
 
+test("every test that docs/features.md names is there", () => {
+  const rows = readFileSync(join(root, "docs/features.md"), "utf8");
+  const named = [...rows.matchAll(/`((?:src|tests)\/[^`]+)`: "(.+?)"(?=;| \|)/g)];
+  assert.ok(named.length > 50, "the table is not read as it should be");
+  const strays = named.filter(([, file, name]) => !readFileSync(join(root, file), "utf8").includes(name));
+  assert.deepEqual(
+    strays.map(([text]) => text),
+    [],
+  );
+});
+
 test("ARCHITECTURE.md says where every machine is", () => {
   const map = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
   const machines = readdirSync(join(root, "src/machine")).filter((name) => name.endsWith(".rs"));
