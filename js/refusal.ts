@@ -36,7 +36,9 @@ export function refusalError(
   detail: number,
   extra: Extra | undefined,
 ): TidegateError {
-  const who = `Pool "${pool.name}"`;
+  // A pool without a bound is how breakers and compositions run: nobody who uses them knows of a pool.
+  const bounded = pool.concurrency < 4_294_967_294;
+  const who = `${bounded ? "Pool" : "Policy"} "${pool.name}"`;
   const what = extra?.name === undefined ? "the task" : `task "${extra.name}"`;
   switch (code) {
     case QUEUE_FULL:
@@ -66,14 +68,17 @@ export function refusalError(
       );
     }
     case BROKEN_CIRCUIT:
-      return broken(`${who} refused ${what}`, detail);
+      return broken(`${bounded ? who : `Breaker "${pool.name}"`} refused ${what}`, detail);
     case RATE_LIMITED:
       return limited(`${who} refused ${what}`, detail);
-    case NEVER_POSSIBLE:
+    case NEVER_POSSIBLE: {
+      const { weight = 1, cost = 1 } = extra ?? {};
+      const asks = weight > pool.concurrency ? `its weight is ${weight}` : `its cost is ${cost}`;
       return new NeverPossibleError(
-        `${who} can never run ${what}: it asks for more than the limit of ${detail}`,
+        `${who} can never run ${what}: ${asks}, and the limit is ${detail}`,
         detail,
       );
+    }
     case DEADLOCK:
       return new DeadlockError(`${who} refused ${what}: it would wait for itself`, []);
     case CONFLICT:

@@ -1,5 +1,6 @@
 /** The same names and the same instance, with the module brought by the caller. */
 import { load, loaded } from "../core.js";
+import { show } from "../options.js";
 
 let loading: Promise<void> | undefined;
 let source: unknown;
@@ -19,9 +20,10 @@ let source: unknown;
 export function init(
   module: WebAssembly.Module | BufferSource | URL | string | Response | PromiseLike<Response>,
 ): Promise<void> {
-  if (module === undefined || module === null) {
+  // Modules, bytes, URLs, responses and promises are objects; only an address may be a string.
+  if (typeof module !== "string" && (typeof module !== "object" || module === null)) {
     return Promise.reject(
-      new TypeError(`Expected \`module\` to be a WebAssembly.Module, bytes or a URL, got \`${module}\``),
+      new TypeError(`Expected \`module\` to be a WebAssembly.Module, bytes or a URL, got ${show(module)}`),
     );
   }
   const key = module instanceof URL ? module.href : module;
@@ -48,6 +50,10 @@ async function compile(
   if (module instanceof ArrayBuffer || ArrayBuffer.isView(module))
     return WebAssembly.compile(module as BufferSource);
   const response = await (typeof module === "string" || module instanceof URL ? fetch(module) : module);
+  if (typeof response?.arrayBuffer !== "function")
+    throw new TypeError(
+      `Expected \`module\` to be a WebAssembly.Module, bytes or a URL, got ${show(response)}`,
+    );
   if (!response.ok)
     throw new Error(`Could not load the wasm module from ${response.url}: status ${response.status}`);
   return WebAssembly.compile(await response.arrayBuffer());

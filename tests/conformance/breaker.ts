@@ -77,7 +77,7 @@ test("breaker: an open one calls nothing, and says when to come back", async () 
   assert.isAtMost(error.retryAfterMs ?? 0, 60_000);
   assert.match(
     error.message,
-    /^Pool "api" refused the task: its circuit is open, the next probe may pass in /,
+    /^Breaker "api" refused the task: its circuit is open, the next probe may pass in /,
   );
   assert.equal(breaker.metrics().refused, 1);
 });
@@ -304,7 +304,7 @@ test("breaker isolate: turns everybody away until what it returns is disposed", 
   const error = (await rejection(breaker.run(() => 1))) as BrokenCircuitError;
   assert.isTrue(isBrokenCircuitError(error));
   assert.isUndefined(error.retryAfterMs);
-  assert.equal(error.message, `Pool "db" refused the task: its circuit is isolated`);
+  assert.equal(error.message, `Breaker "db" refused the task: its circuit is isolated`);
   lift();
   assert.equal(breaker.state, "closed");
   await succeed(breaker);

@@ -460,7 +460,7 @@ test("weight: more than there can ever be is refused at once with NeverPossibleE
   assert.notProperty(error as object, "retryAfterMs");
   assert.equal(
     (error as Error).message,
-    `Pool "small" can never run task "huge": it asks for more than the limit of 2`,
+    `Pool "small" can never run task "huge": its weight is 3, and the limit is 2`,
   );
   assert.isTrue(isNeverPossibleError(thrown(() => pool.tryAcquire({ weight: 3 }))));
 });

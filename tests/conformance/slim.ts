@@ -34,9 +34,16 @@ test("slim: another module than the one that is loaded is refused", async () => 
 });
 
 test("slim: what is no module is told so", async () => {
-  const error = (await rejection(slim.init(undefined as never))) as Error;
-  assert.equal(
-    error.message,
-    "Expected `module` to be a WebAssembly.Module, bytes or a URL, got `undefined`",
-  );
+  for (const [given, shown] of [
+    [undefined, "`undefined`"],
+    [5, "`5` (number)"],
+    [() => 1, "a function"],
+  ]) {
+    const error = (await rejection(slim.init(given as never))) as Error;
+    assert.instanceOf(error, TypeError);
+    assert.equal(
+      error.message,
+      `Expected \`module\` to be a WebAssembly.Module, bytes or a URL, got ${shown}`,
+    );
+  }
 });
