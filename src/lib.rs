@@ -44,7 +44,7 @@
 //! # Ok::<(), tidegate::ConfigError>(())
 //! ```
 
-#[cfg(all(target_arch = "wasm32", feature = "bindings"))]
+#[cfg(all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store")))]
 mod bindings;
 #[cfg(all(target_arch = "wasm32", feature = "bindings-scan"))]
 #[path = "bindings/scan.rs"]

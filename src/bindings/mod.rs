@@ -1,11 +1,14 @@
-//! The wasm boundary: the only `#[wasm_bindgen]` exports of the policy module. Numbers in, numbers out, no logic.
+//! The wasm boundary: the only `#[wasm_bindgen]` exports of the policy modules. Numbers in, numbers out, no logic.
 //!
 //! An export takes ids and milliseconds and answers with one number; what does not fit lies in a fixed reply area that
 //! JavaScript reads through one `Float64Array`. No string, closure or user value ever crosses, so no user code ever
 //! runs inside a wasm frame.
+//!
+//! There are two modules with a world each: `bindings` has what shares an admission with pools, `bindings-store` the rest.
 
 #![allow(unreachable_pub)] // wasm-bindgen exports what is `pub`, whatever the crate's own paths say.
 
+#[cfg(feature = "bindings")]
 use crate::machine::gate::Outcome;
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
@@ -15,10 +18,16 @@ use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+#[cfg(feature = "bindings")]
 mod breaker;
+#[cfg(feature = "bindings")]
 mod limiter;
+#[cfg(feature = "bindings")]
 mod pool;
+#[cfg(feature = "bindings")]
 mod retry;
+#[cfg(feature = "bindings-store")]
+mod store;
 #[cfg(feature = "test-trap")]
 mod trap;
 
@@ -151,6 +160,7 @@ fn ticket_of(number: f64) -> Ticket {
     Ticket::from_bits(number as u64)
 }
 
+#[cfg(feature = "bindings")]
 fn outcome_of(number: u32) -> Outcome {
     match number {
         0 => Outcome::Success,

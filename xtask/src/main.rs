@@ -1,7 +1,7 @@
 //! The build tool: turns the crate into the wasm modules, and the glue around them, that `js/` imports.
 //!
 //! ```text
-//! cargo run -p xtask -- build [core] [scan] [trap] [--force]
+//! cargo run -p xtask -- build [core] [store] [scan] [trap] [--force]
 //! ```
 
 mod emit;
@@ -43,7 +43,7 @@ impl Order {
         match args.next().as_deref() {
             Some("build") => {}
             Some(other) => return Err(format!("Expected the command `build`, got `{other}`")),
-            None => return Err("Expected a command: `build [core] [scan] [trap] [--force]`".into()),
+            None => return Err("Expected a command: `build [core] [store] [scan] [trap] [--force]`".into()),
         }
         let mut order = Order {
             recipes: Vec::new(),
@@ -52,15 +52,13 @@ impl Order {
         for arg in args {
             match arg.as_str() {
                 "--force" => order.force = true,
-                name => {
-                    order.recipes.push(Recipe::named(name).ok_or_else(|| {
-                        format!("Expected `core`, `scan`, `trap` or `--force`, got `{name}`")
-                    })?)
-                }
+                name => order.recipes.push(Recipe::named(name).ok_or_else(|| {
+                    format!("Expected `core`, `store`, `scan`, `trap` or `--force`, got `{name}`")
+                })?),
             }
         }
         if order.recipes.is_empty() {
-            order.recipes = vec![recipe::CORE, recipe::SCAN];
+            order.recipes = vec![recipe::CORE, recipe::STORE, recipe::SCAN];
         }
         Ok(order)
     }

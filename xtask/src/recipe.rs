@@ -12,12 +12,20 @@ pub struct Recipe {
     pub out: &'static str,
 }
 
-/// Every policy, in one module with one World; only numbers cross.
+/// Pools and all that is admitted with them, in one module with one World; only numbers cross.
 pub const CORE: Recipe = Recipe {
     name: "core",
     stem: "core",
     features: "bindings",
     opt_level: "3",
+    out: "js/generated",
+};
+
+/// The policies that share no admission with pools, with a World of their own: who only wants a pool does not download them.
+pub const STORE: Recipe = Recipe {
+    name: "store",
+    stem: "store",
+    features: "bindings-store",
     out: "js/generated",
 };
 
@@ -42,7 +50,9 @@ pub const TRAP: Recipe = Recipe {
 
 impl Recipe {
     pub fn named(name: &str) -> Option<Self> {
-        [CORE, SCAN, TRAP].into_iter().find(|recipe| recipe.name == name)
+        [CORE, STORE, SCAN, TRAP]
+            .into_iter()
+            .find(|recipe| recipe.name == name)
     }
 
     /// The files that a finished build leaves in [`out`](Self::out).
