@@ -12,7 +12,10 @@ export {
 } from "./breaker.js";
 export { BreakerGroup, type BreakerGroupOptions } from "./breaker-group.js";
 export type { BreakerOptions } from "./breaker-options.js";
+export { Cache, type CacheEvents, type CacheMetrics } from "./cache.js";
+export type { CacheOptions, EntryOptions, LoadContext, Loader, LoadOptions } from "./cache-options.js";
 export { type CooperateOptions, cooperate } from "./cooperate.js";
+export { Counter } from "./counter.js";
 export * from "./errors.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
@@ -28,5 +31,13 @@ export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-opt
 export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
 export { type RetryOptions, retry } from "./retry.js";
+export {
+  type StateChange,
+  type StateEvents,
+  type StateMetrics,
+  type StateOptions,
+  type Versioned,
+  VersionedState,
+} from "./state.js";
 export { withTimeout } from "./timeout.js";
 export type { Lease, Task, TaskContext, TaskInfo } from "./work.js";

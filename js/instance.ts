@@ -16,6 +16,8 @@ export interface Handle {
   wake(ticket: number, why: number, detail: number): void;
   /** A breaker changed its state: the numbers of the state before and of the one it is in. */
   changed?(from: number, to: number): void;
+  /** Time has left something to drop or to tell that no waiter hears of. */
+  errand?(): void;
   /** After a trap: makes the machine again in the new instance, counts what still runs, and returns the waiters to reject. */
   rebuild(error: RuntimeTrapError): () => void;
 }
@@ -25,6 +27,9 @@ export const GRANTED = 1;
 export const ACCEPTED = 2;
 export const EXPIRED = 3;
 export const REVOKED = 4;
+/** Somebody else brought what it waited for, or failed to. */
+export const READY = 5;
+export const FAILED = 6;
 export const REFUSED = 16;
 
 /** Tags of an answer: two bits above the 51 of a ticket. */
@@ -41,6 +46,8 @@ const WAKE_MACHINE = 3;
 const WAKE_TICKET = 4;
 const WAKE_WHY = 5;
 const CHANGES = 6;
+/** Not 0 where the machine of the last call has something for its handle to drop. */
+export const LOOK = 7;
 /** Where a list of numbers begins in the reply area. */
 export const LIST = 8;
 const AREA_CELLS = 64;
@@ -57,6 +64,8 @@ export interface WorldBindings {
   world_on_deadline(now: number): void;
   /** Only worlds with breakers have changes to tell. */
   breaker_change?(): number;
+  /** Only worlds with caches and objects have errands: the next machine that has one, or −1. */
+  errand?(): number;
 }
 
 interface Registration {
@@ -249,6 +258,9 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     armedAt = Number.POSITIVE_INFINITY;
     try {
       bindings.world_on_deadline(now());
+      for (let id = bindings.errand?.() ?? -1; id >= 0; id = bindings.errand?.() ?? -1) {
+        handleOf(id)?.errand?.();
+      }
     } catch (error) {
       trapped(error);
     }

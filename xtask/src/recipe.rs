@@ -26,6 +26,7 @@ pub const STORE: Recipe = Recipe {
     name: "store",
     stem: "store",
     features: "bindings-store",
+    opt_level: "3",
     out: "js/generated",
 };
 

@@ -1,0 +1,497 @@
+import {
+  type CacheOptions,
+  type EntryOptions,
+  key as keyOf,
+  type LoadContext,
+  type Loader,
+  type LoadOptions,
+  type ParsedEntry,
+  parseEntry,
+  parseMax,
+} from "./cache-options.js";
+import { now } from "./clock.js";
+import { dispose } from "./dispose.js";
+import { QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/store_bg.js";
+import { EXPIRED, FAILED, GRANTED, type Handle, LIST, LOOK, READY, TICKET_SPAN } from "./instance.js";
+import { hashOf, Names } from "./names.js";
+import { callable, integer, milliseconds, object } from "./options.js";
+import { onAbort } from "./signals.js";
+import { area, ask, detail, hold, open, register, settle } from "./store.js";
+
+/** What a cache tells those who listen. */
+export interface CacheEvents {
+  /** A value has left by itself or with what it was computed from. */
+  gone: { key: string; why: "evicted" | "expired" | "invalidated" };
+  /** A value past its time could not be loaded anew in the background. */
+  refreshFailed: { key: string; error: unknown };
+}
+
+/** Every number of a cache. */
+export interface CacheMetrics {
+  readonly name: string;
+  /** Values and remembered failures. */
+  readonly size: number;
+  readonly weight: number;
+  /** Looks that found a value, stale ones among them. */
+  readonly hits: number;
+  readonly misses: number;
+  readonly staleHits: number;
+  /** Looks that found a remembered failure. */
+  readonly negativeHits: number;
+  /** Hits among all looks; 0 before the first. */
+  readonly hitRatio: number;
+  readonly evictions: number;
+  readonly expirations: number;
+  readonly invalidations: number;
+  readonly loads: number;
+  readonly loadFailures: number;
+  /** Callers who shared somebody else's load. */
+  readonly coalesced: number;
+}
+
+const FRESH = 1;
+const STALE = 2;
+const WHY_GONE = ["evicted", "expired", "invalidated"] as const;
+const FORGOTTEN = 3;
+
+type Result<V> = { readonly value: V } | { readonly error: unknown };
+
+/** Where the one who loads leaves the result for those who wait. */
+interface Landing<V> {
+  result: Result<V> | undefined;
+}
+
+/** Somebody who loads or waits, with what it would load by. */
+interface Seat<V> {
+  readonly id: number;
+  readonly key: string;
+  readonly loader: Loader<V>;
+  readonly entry: ParsedEntry;
+  readonly landing: Landing<V>;
+  readonly resolve: (value: V) => void;
+  readonly reject: (reason: unknown) => void;
+  unwatch: () => void;
+  /** Of one who loads: what its loader was given. */
+  context: Context | undefined;
+  /** A background refresh: its caller has the stale value already. */
+  readonly refreshes: boolean;
+}
+
+/**
+ * Values by key, each fresh for its time, loaded once for all who ask, and dropped with what they were computed from.
+ *
+ * A value is gone when its time is over, read or not. A bound is kept by an eviction that weighs how often a key is asked
+ * for (W-TinyLFU, with a window that finds its own size): its hit ratio is above LRU's on skewed, scanning and looping loads alike.
+ *
+ * Values stay in JavaScript. Keys are strings.
+ *
+ * @example
+ * ```ts
+ * import { Cache } from "tidegate";
+ *
+ * const cache = new Cache<string>({ max: 1000, ttl: 60_000 });
+ * const user = () => cache.load("user:7", async () => "Ada", { dependsOn: ["users"] });
+ * console.log(await Promise.all([user(), user()]), cache.metrics().loads); // → [ 'Ada', 'Ada' ] 1
+ * console.log(cache.invalidateBy("users"), cache.get("user:7")); // → 1 undefined
+ * ```
+ */
+export class Cache<V> implements Handle {
+  readonly #name: string;
+  readonly #weigh: ((value: V, key: string) => number) | undefined;
+  readonly #loadTimeout: number;
+  readonly #open: () => number;
+  readonly #events: Events<CacheEvents>;
+  // By ticket: both those who load and those who wait.
+  readonly #seats = new Map<number, Seat<V>>();
+  #names = new Names();
+  // By the number of the key.
+  #hashes: number[] = [];
+  #results: (Result<V> | undefined)[] = [];
+  #landings: (Landing<V> | undefined)[] = [];
+  #id: number;
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: CacheOptions<V> = {}) {
+    object("options", options);
+    const { name = "cache", weigh, ttl = 3_600_000, staleFor = 0, negativeTtl = 0, loadTimeout } = options;
+    const max = parseMax(options.max);
+    this.#name = keyOf(name, "name");
+    this.#weigh = weigh === undefined ? undefined : callable("weigh", weigh);
+    this.#loadTimeout =
+      loadTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("loadTimeout", loadTimeout);
+    milliseconds("ttl", ttl);
+    milliseconds("staleFor", staleFor);
+    milliseconds("negativeTtl", negativeTtl);
+    this.#open = () => bindings.cache_open(max, ttl, staleFor, negativeTtl, this.#loadTimeout);
+    this.#events = new Events("cache", this.#name);
+    this.#id = open("caches", this.#open);
+    register(this, this.#id, bindings.cache_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** How many values and remembered failures there are. */
+  get size(): number {
+    return ask(() => bindings.cache_len(this.#id));
+  }
+
+  /** The value of a key, if it may still be served. Counts as a use. */
+  get(key: string): V | undefined {
+    const id = this.#names.find(keyOf(key));
+    if (id === undefined) {
+      ask(() => bindings.cache_missed(this.#id, now(), hashOf(key)));
+      this.#settle();
+      return undefined;
+    }
+    const found = ask(() => bindings.cache_get(this.#id, now(), id, this.#hashes[id] as number));
+    const value = this.#value(found, id);
+    this.#settle();
+    return value;
+  }
+
+  /** The value of a key, without counting as a use. */
+  peek(key: string): V | undefined {
+    const id = this.#names.find(keyOf(key));
+    if (id === undefined) return undefined;
+    return this.#value(
+      ask(() => bindings.cache_peek(this.#id, now(), id)),
+      id,
+    );
+  }
+
+  /**
+   * Keeps a value, and says whether it does: one heavier than the whole cache is not kept. Values computed from the one
+   * it replaces stay; call `invalidate` first if they must not. A load of the key under way no longer counts.
+   */
+  set(key: string, value: V, options?: EntryOptions): boolean {
+    keyOf(key);
+    const entry = parseEntry(options);
+    const weight = this.#weight(value, key);
+    const id = this.#intern(key);
+    const kept = ask(() => {
+      this.#push(entry.dependsOn);
+      return bindings.cache_set(this.#id, now(), id, this.#hashes[id] as number, weight, entry.ttl);
+    });
+    if (kept === 1) this.#results[id] = { value };
+    this.#settle();
+    return kept === 1;
+  }
+
+  /**
+   * The value of a key, loaded if it is not there. However many ask meanwhile, one of their loaders is called and all get
+   * what it brings; if the one who loads gives up, the next one's is called. A value past its time that may still be
+   * served is served at once, and loaded anew in the background.
+   *
+   * A load during which the key is written, or something that it depends on is invalidated, is handed to those who wait,
+   * but not kept.
+   *
+   * @throws what the loader throws, to all who waited for it; TimeoutError after `loadTimeout`, to the one who loaded; after an abort `signal.reason`
+   */
+  load(key: string, loader: Loader<V>, options?: LoadOptions): Promise<V> {
+    return new Promise<V>((resolve, reject) => {
+      keyOf(key);
+      callable("loader", loader);
+      const entry = parseEntry(options);
+      if (entry.signal?.aborted === true) throw entry.signal.reason;
+      const id = this.#intern(key);
+      const answer = ask(() => bindings.cache_load(this.#id, now(), id, this.#hashes[id] as number));
+      if (answer >= 3 * TICKET_SPAN || answer < 0) {
+        this.#settle();
+        throw new QueueFullError(`Cache "${this.#name}" has no number left for another who waits`, {
+          queued: this.#seats.size,
+          limit: this.#seats.size,
+        });
+      }
+      if (answer < TICKET_SPAN) {
+        const result = this.#results[id];
+        this.#settle();
+        if (result === undefined || "error" in result) reject(result?.error);
+        else resolve(result.value);
+        return;
+      }
+      const runs = answer >= 2 * TICKET_SPAN;
+      const ticket = answer - (runs ? 2 : 1) * TICKET_SPAN;
+      const refreshes = runs && detail() === 1;
+      let landing = this.#landings[id];
+      if (runs || landing === undefined) this.#landings[id] = landing = { result: undefined };
+      if (refreshes) resolve((this.#results[id] as { value: V }).value);
+      const seat: Seat<V> = {
+        id,
+        key,
+        loader,
+        entry,
+        landing,
+        resolve,
+        reject,
+        refreshes,
+        unwatch: () => {},
+        context: undefined,
+      };
+      this.#seat(ticket, seat);
+      this.#settle();
+      if (runs) this.#run(ticket, seat);
+    });
+  }
+
+  /** Drops a value and everything computed from it, directly or through others. Says how many values it was. */
+  invalidate(key: string): number {
+    const id = this.#intern(keyOf(key));
+    return this.#call(() => bindings.cache_invalidate(this.#id, id));
+  }
+
+  /** Drops everything computed from a key or tag, but not the key's own value. Says how many values it was. */
+  invalidateBy(dependency: string): number {
+    const id = this.#intern(keyOf(dependency, "dependency"));
+    return this.#call(() => bindings.cache_invalidate_by(this.#id, id));
+  }
+
+  /** Drops one value and nothing that was computed from it. Whether there was one. */
+  delete(key: string): boolean {
+    const id = this.#names.find(keyOf(key));
+    return id !== undefined && this.#call(() => bindings.cache_delete(this.#id, id)) === 1;
+  }
+
+  /** Drops everything. Loads under way go on, but are not kept. */
+  clear(): void {
+    this.#call(() => bindings.cache_clear(this.#id));
+  }
+
+  /** Every number of this cache. */
+  metrics(): CacheMetrics {
+    ask(() => bindings.cache_stats(this.#id));
+    const at = (index: number) => area()[LIST + index] as number;
+    const looks = at(2) + at(3) + at(5);
+    return {
+      name: this.#name,
+      size: at(0),
+      weight: at(1),
+      hits: at(2),
+      misses: at(3),
+      staleHits: at(4),
+      negativeHits: at(5),
+      hitRatio: looks === 0 ? 0 : at(2) / looks,
+      evictions: at(6),
+      expirations: at(7),
+      invalidations: at(8),
+      loads: at(9),
+      loadFailures: at(10),
+      coalesced: at(11),
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof CacheEvents>(event: K, fn: (detail: CacheEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Drops everything. */
+  [dispose](): void {
+    this.clear();
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number): void {
+    const seat = this.#seats.get(ticket);
+    if (seat === undefined) return;
+    if (why === GRANTED) {
+      this.#run(ticket, seat);
+      return;
+    }
+    this.#leave(ticket);
+    if (why === READY || why === FAILED) {
+      const { result } = seat.landing;
+      if (result === undefined || "error" in result) seat.reject(result?.error);
+      else seat.resolve(result.value);
+    } else if (why === EXPIRED) {
+      const error = new TimeoutError(`load of ${seat.key}`, this.#loadTimeout);
+      seat.context?.end(error);
+      this.#failed(seat, error);
+    }
+  }
+
+  /** @internal Drops what time has taken. */
+  errand(): void {
+    this.#sweep();
+  }
+
+  /** @internal Starts again after a trap, empty. Loaders that run go on for their own callers. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const waiting = [...this.#seats.values()].filter((seat) => seat.context === undefined);
+    this.#seats.clear();
+    this.#names = new Names();
+    this.#hashes = [];
+    this.#results = [];
+    this.#landings = [];
+    this.#id = this.#open();
+    register(this, this.#id, bindings.cache_drop);
+    return () => {
+      for (const seat of waiting) {
+        seat.unwatch();
+        seat.reject(error);
+      }
+    };
+  }
+
+  #run(ticket: number, seat: Seat<V>): void {
+    const context = new Context(seat.key);
+    seat.context = context;
+    let loading: V | PromiseLike<V>;
+    try {
+      loading = seat.loader(context);
+    } catch (error) {
+      this.#land(ticket, seat, { error });
+      return;
+    }
+    // One turn later also where it is there at once: whoever asks in the same turn shares it, whatever the loader is.
+    Promise.resolve(loading).then(
+      (value) => this.#land(ticket, seat, { value }),
+      (error) => this.#land(ticket, seat, { error }),
+    );
+  }
+
+  #land(ticket: number, seat: Seat<V>, brought: Result<V>): void {
+    // It gave up, was too late, or the instance it loaded for is gone.
+    if (this.#seats.get(ticket) !== seat) {
+      if (seat.context?.ended === false) this.#hand(seat, brought);
+      return;
+    }
+    let result = brought;
+    let weight = 1;
+    if ("value" in result) {
+      try {
+        weight = this.#weight(result.value, seat.key);
+      } catch (error) {
+        result = { error };
+      }
+    }
+    const kept = ask(() => {
+      if ("error" in result) return bindings.cache_failed(this.#id, now(), ticket);
+      this.#push(seat.entry.dependsOn);
+      return bindings.cache_loaded(this.#id, now(), ticket, weight, seat.entry.ttl);
+    });
+    this.#leave(ticket);
+    if (this.#landings[seat.id] === seat.landing) this.#landings[seat.id] = undefined;
+    if (kept === 1) this.#results[seat.id] = result;
+    seat.landing.result = result;
+    this.#hand(seat, result);
+    this.#settle();
+  }
+
+  #hand(seat: Seat<V>, result: Result<V>): void {
+    seat.unwatch();
+    if ("error" in result) this.#failed(seat, result.error);
+    else seat.resolve(result.value);
+  }
+
+  #failed(seat: Seat<V>, error: unknown): void {
+    if (!seat.refreshes) seat.reject(error);
+    else if (this.#events.heard("refreshFailed"))
+      this.#events.emit("refreshFailed", { key: seat.key, error });
+  }
+
+  #seat(ticket: number, seat: Seat<V>): void {
+    if (this.#seats.size === 0) hold(this.#id, this);
+    this.#seats.set(ticket, seat);
+    const { signal } = seat.entry;
+    if (signal === undefined || seat.refreshes) return;
+    seat.unwatch = onAbort(signal, () => {
+      const current = this.#seats.get(ticket) === seat;
+      if (current) this.#leave(ticket);
+      seat.unwatch();
+      seat.context?.end(signal.reason);
+      seat.reject(signal.reason);
+      if (current) this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
+    });
+  }
+
+  #leave(ticket: number): void {
+    const seat = this.#seats.get(ticket);
+    if (seat === undefined) return;
+    this.#seats.delete(ticket);
+    seat.unwatch();
+    if (this.#seats.size === 0) hold(this.#id, undefined);
+  }
+
+  #intern(key: string): number {
+    const known = this.#names.find(key);
+    if (known !== undefined) return known;
+    const id = this.#names.id(key);
+    this.#hashes[id] = hashOf(key);
+    return id;
+  }
+
+  #push(names: readonly string[]): void {
+    for (const name of names) bindings.push_id(this.#intern(name));
+  }
+
+  #value(found: number, id: number): V | undefined {
+    if (found !== FRESH && found !== STALE) return undefined;
+    return (this.#results[id] as { value: V }).value;
+  }
+
+  #weight(value: V, key: string): number {
+    if (this.#weigh === undefined) return 1;
+    return integer("weigh(value)", this.#weigh(value, key), 0, 4_294_967_294);
+  }
+
+  #call<T>(call: () => T): T {
+    const answer = ask(call);
+    this.#settle();
+    return answer;
+  }
+
+  /** Drops what is gone before anybody hears of anything. */
+  #settle(): void {
+    if (area()[LOOK] !== 0) this.#sweep();
+    settle();
+  }
+
+  #sweep(): void {
+    for (;;) {
+      const id = ask(() => bindings.cache_gone(this.#id));
+      if (id < 0) return;
+      const why = detail();
+      if (why === FORGOTTEN) {
+        this.#names.forget(id);
+        continue;
+      }
+      this.#results[id] = undefined;
+      if (!this.#events.heard("gone")) continue;
+      const key = this.#names.name(id);
+      const word = WHY_GONE[why];
+      if (key !== undefined && word !== undefined) this.#events.emit("gone", { key, why: word });
+    }
+  }
+}
+
+/** What a loader is called with; the signal is made when it is first read. */
+class Context implements LoadContext {
+  readonly key: string;
+  #controller: AbortController | undefined;
+  #reason: unknown;
+  ended = false;
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.ended) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Nobody wants the result any more. */
+  end(reason: unknown): void {
+    this.ended = true;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+}

@@ -1,0 +1,503 @@
+import { now } from "./clock.js";
+import { dispose } from "./dispose.js";
+import { ConflictError, QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/store_bg.js";
+import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
+import { reportError } from "./log.js";
+import { Names } from "./names.js";
+import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
+import { onAbort } from "./signals.js";
+import { area, ask, hold, open, register, settle } from "./store.js";
+
+/** How a state behaves. */
+export interface StateOptions {
+  /** In metrics and events. @default "state" */
+  name?: string;
+  /** How often one `update` is tried before it rejects with `ConflictError`. @default 100: an update that updates its own key inside would otherwise never end */
+  attempts?: number;
+}
+
+/** A value and its version: only ever higher, over all keys, and never the same for two writes. */
+export interface Versioned<V> {
+  readonly value: V;
+  readonly version: number;
+}
+
+/** What a subscriber is told. */
+export interface StateChange<V> {
+  readonly key: string;
+  /** The value at the time it is told; `undefined` where there is none. */
+  readonly value: V | undefined;
+  /** The version of the change; 0 for a deletion. */
+  readonly version: number;
+}
+
+/** What a state tells those who listen. */
+export interface StateEvents {
+  /** An update was computed again, because somebody else wrote meanwhile. */
+  conflict: { key: string };
+}
+
+/** Every number of a state. */
+export interface StateMetrics {
+  readonly name: string;
+  readonly size: number;
+  /** Writes and deletions. */
+  readonly writes: number;
+  /** Writes refused and updates computed again, because of another's version. */
+  readonly conflicts: number;
+  readonly updates: number;
+  /** Waits that timed out. */
+  readonly timeouts: number;
+}
+
+type Listener<V> = (change: StateChange<V>) => void;
+
+interface Subscription<V> {
+  readonly id: number;
+  readonly fn: Listener<V>;
+  ticket: number;
+}
+
+/** Somebody who waits: for a value, or for the turn to try an update again. */
+interface Waiter {
+  readonly id: number;
+  /** Whether it has what it waited for. */
+  look(why: number): boolean;
+  readonly reject: (reason: unknown) => void;
+  readonly timeout: number;
+  readonly unwatch: () => void;
+}
+
+interface Prefix {
+  readonly prefix: string;
+}
+
+/**
+ * Entries by key, each with a version that a write may insist on.
+ *
+ * `update` reads, computes, also across awaits, and writes, and does so again when somebody else wrote meanwhile: no
+ * write is lost. Those who compete try again one after the other, oldest first. Subscribers hear of every change, in the
+ * order of the writes; `waitFor` waits until a value is as wanted. Values stay in JavaScript.
+ *
+ * @example
+ * ```ts
+ * import { VersionedState } from "tidegate";
+ *
+ * const state = new VersionedState<number>();
+ * const addOne = () => state.update("count", async (seen = 0) => seen + 1);
+ * await Promise.all([addOne(), addOne(), addOne()]);
+ * const seen = state.get("count");
+ * console.log(seen?.value, state.compareAndSet("count", (seen?.version ?? 0) - 1, 0)); // → 3 false
+ * ```
+ */
+export class VersionedState<V> implements Handle {
+  readonly #name: string;
+  readonly #attempts: number;
+  readonly #events: Events<StateEvents>;
+  readonly #names = new Names<string | Prefix>();
+  readonly #prefixes = new Map<string, Prefix>();
+  readonly #entries: (Versioned<V> | undefined)[] = [];
+  readonly #subscriptions = new Set<Subscription<V>>();
+  #listeners = new Map<number, Listener<V>>();
+  readonly #waiters = new Map<number, Waiter>();
+  #size = 0;
+  #telling = false;
+  // Versions of the machines before the last trap: those of the present one are added to it.
+  #base = 0;
+  #newest = 0;
+  #trap: RuntimeTrapError | undefined;
+  #id: number;
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: StateOptions = {}) {
+    object("options", options);
+    const { name = "state", attempts = 100 } = options;
+    this.#name = text("name", name);
+    this.#attempts = integer("attempts", attempts, 1, 4_294_967_294);
+    this.#events = new Events("state", this.#name);
+    this.#id = open("states", () => bindings.state_open(this.#attempts));
+    register(this, this.#id, bindings.state_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The value of a key, with its version. */
+  get(key: string): Versioned<V> | undefined {
+    const id = this.#names.find(text("key", key));
+    return id === undefined ? undefined : this.#entries[id];
+  }
+
+  /** Writes a value, whatever the version is, and gives the new one. */
+  set(key: string, value: V): number {
+    const id = this.#intern(text("key", key));
+    const version = ask(() => bindings.state_set(this.#id, id));
+    return this.#written(id, value, version);
+  }
+
+  /** Writes a value if the version is still the one that was seen, 0 for no value; otherwise nothing is written and the answer is false. */
+  compareAndSet(key: string, version: number, value: V): boolean {
+    integer("version", version, 0);
+    const id = this.#intern(text("key", key));
+    // A version of before a trap is no longer that of any entry; the machine's own begin at 1.
+    const known = version === 0 ? 0 : version > this.#base ? version - this.#base : Number.MAX_SAFE_INTEGER;
+    const written = ask(() => bindings.state_compare_and_set(this.#id, id, known));
+    if (written > 0) this.#written(id, value, written);
+    else this.#forgetIfIdle(id);
+    return written > 0;
+  }
+
+  /** Deletes a value. Whether there was one. */
+  delete(key: string): boolean {
+    const id = this.#names.find(text("key", key));
+    if (id === undefined) return false;
+    const deleted = ask(() => bindings.state_delete(this.#id, id)) === 1;
+    if (deleted) {
+      this.#entries[id] = undefined;
+      this.#size -= 1;
+      this.#settle();
+    }
+    this.#forgetIfIdle(id);
+    return deleted;
+  }
+
+  /**
+   * Computes a new value from the one there is and writes it. When somebody else wrote meanwhile, `fn` is called again
+   * with what they wrote. Gives the value written. `fn` must not update the same key itself: it would never find it unchanged.
+   *
+   * @throws what `fn` throws, and nothing is written; ConflictError after as many attempts as the state allows; after an abort `signal.reason`
+   */
+  async update(
+    key: string,
+    fn: (value: V | undefined) => V | PromiseLike<V>,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<V> {
+    callable("fn", fn);
+    const signal = abortSignal("signal", options.signal);
+    signal?.throwIfAborted();
+    const id = this.#intern(text("key", key));
+    const ticket = this.#ticket(ask(() => bindings.state_begin_update(this.#id, id)));
+    const machine = this.#id;
+    const trap = this.#trap;
+    let over = false;
+    const same = () => this.#id === machine && this.#trap === trap;
+    try {
+      for (;;) {
+        const value = await abortable(Promise.resolve(fn(this.#entries[id]?.value)), signal);
+        if (!same()) throw this.#trap;
+        const step = ask(() => bindings.state_commit(this.#id, ticket));
+        over = step > 0 || step < -1;
+        if (step > 0) {
+          this.#written(id, value, step);
+          return value;
+        }
+        if (step < -1) {
+          throw new ConflictError(
+            `State "${this.#name}" could not update "${key}" in ${this.#attempts} attempts: others wrote in between`,
+            [key],
+          );
+        }
+        if (this.#events.heard("conflict")) this.#events.emit("conflict", { key });
+        if (step === -1) await this.#turn(ticket, id, signal);
+      }
+    } finally {
+      if (same()) {
+        if (!over) ask(() => bindings.state_leave(this.#id, ticket));
+        this.#settle();
+        this.#forgetIfIdle(id);
+      }
+    }
+  }
+
+  /** Calls `fn` after every change of a key, or of every key with a prefix, in the order of the writes, until the disposer is called. */
+  subscribe(keyOrPrefix: string | { prefix: string }, fn: (change: StateChange<V>) => void): Disposer {
+    callable("fn", fn);
+    const id =
+      typeof keyOrPrefix === "string"
+        ? this.#intern(keyOrPrefix)
+        : this.#internPrefix(text("prefix", object("keyOrPrefix", keyOrPrefix)?.prefix));
+    const subscription: Subscription<V> = { id, fn, ticket: 0 };
+    this.#listen(subscription);
+    this.#subscriptions.add(subscription);
+    const leave = () => {
+      if (!this.#subscriptions.delete(subscription)) return;
+      this.#listeners.delete(subscription.ticket);
+      ask(() => bindings.state_leave(this.#id, subscription.ticket));
+      this.#settle();
+      this.#forgetIfIdle(id);
+    };
+    const disposer = leave as unknown as Disposer;
+    Object.defineProperty(disposer, dispose, { value: leave });
+    return disposer;
+  }
+
+  /**
+   * Waits until the value of a key is as wanted, and gives it; at once if it is already. Values that were overwritten before
+   * this could look at them are not seen.
+   *
+   * @default timeout none
+   * @throws what `predicate` throws; TimeoutError; after an abort `signal.reason`
+   */
+  waitFor(
+    key: string,
+    predicate: (value: V) => boolean,
+    options: { timeout?: number; signal?: AbortSignal } = {},
+  ): Promise<V> {
+    return new Promise<V>((resolve, reject) => {
+      callable("predicate", predicate);
+      const signal = abortSignal("signal", options.signal);
+      const timeout =
+        options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
+      signal?.throwIfAborted();
+      const seen = this.get(key);
+      if (seen !== undefined && predicate(seen.value)) {
+        resolve(seen.value);
+        return;
+      }
+      const id = this.#intern(key);
+      const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
+      const look = () => {
+        const entry = this.#entries[id];
+        if (entry === undefined || !predicate(entry.value)) return false;
+        ask(() => bindings.state_leave(this.#id, ticket));
+        resolve(entry.value);
+        return true;
+      };
+      this.#wait(ticket, { id, look, reject, timeout }, signal);
+      this.#settle();
+    });
+  }
+
+  /** All entries as they are now, by key. */
+  snapshot(): ReadonlyMap<string, Versioned<V>> {
+    const snapshot = new Map<string, Versioned<V>>();
+    for (const [name, id] of this.#names.entries()) {
+      const entry = this.#entries[id];
+      if (entry !== undefined && typeof name === "string") snapshot.set(name, entry);
+    }
+    return snapshot;
+  }
+
+  /** Every number of this state. */
+  metrics(): StateMetrics {
+    ask(() => bindings.state_stats(this.#id));
+    const at = (index: number) => area()[LIST + index] as number;
+    return {
+      name: this.#name,
+      size: this.#size,
+      writes: at(0),
+      conflicts: at(1),
+      updates: at(2),
+      timeouts: at(3),
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof StateEvents>(event: K, fn: (detail: StateEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Takes every subscriber away. */
+  [dispose](): void {
+    for (const subscription of this.#subscriptions) {
+      ask(() => bindings.state_leave(this.#id, subscription.ticket));
+    }
+    this.#subscriptions.clear();
+    this.#listeners.clear();
+    this.#settle();
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number): void {
+    const waiter = this.#waiters.get(ticket);
+    if (waiter === undefined) return;
+    try {
+      if (why === GRANTED || why === READY) {
+        if (!waiter.look(why)) return;
+        this.#leave(ticket);
+        this.#forgetIfIdle(waiter.id);
+        return;
+      }
+      waiter.reject(new TimeoutError(`waitFor on state "${this.#name}"`, waiter.timeout));
+    } catch (error) {
+      waiter.reject(error);
+      ask(() => bindings.state_leave(this.#id, ticket));
+    }
+    this.#leave(ticket);
+    this.#forgetIfIdle(waiter.id);
+  }
+
+  /** @internal Starts again after a trap with the same values, under versions above all that there were. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const waiters = [...this.#waiters.values()];
+    this.#waiters.clear();
+    this.#trap = error;
+    this.#base = this.#newest;
+    this.#id = ask(() => bindings.state_open(this.#attempts));
+    register(this, this.#id, bindings.state_drop);
+    const entries = [...this.snapshot()].sort(([, a], [, b]) => a.version - b.version);
+    for (const [key, { value }] of entries) {
+      const id = this.#names.id(key);
+      const version = this.#base + bindings.state_set(this.#id, id);
+      this.#newest = version;
+      this.#entries[id] = { value, version };
+    }
+    this.#listeners = new Map();
+    for (const subscription of this.#subscriptions) this.#listen(subscription);
+    for (const prefix of this.#prefixes.values()) this.#joinMembers(prefix);
+    return () => {
+      for (const waiter of waiters) {
+        waiter.unwatch();
+        waiter.reject(error);
+        this.#forgetIfIdle(waiter.id);
+      }
+    };
+  }
+
+  #written(id: number, value: V, version: number): number {
+    if (this.#entries[id] === undefined) this.#size += 1;
+    this.#newest = this.#base + version;
+    this.#entries[id] = { value, version: this.#newest };
+    const written = this.#newest;
+    this.#settle();
+    return written;
+  }
+
+  /** Tells the subscribers, then wakes those who wait. An inner write leaves its changes in the line for the outermost. */
+  #settle(): void {
+    if (!this.#telling && this.#listeners.size > 0) {
+      this.#telling = true;
+      try {
+        for (;;) {
+          const ticket = ask(() => bindings.state_change(this.#id));
+          if (ticket < 0) break;
+          this.#tell(ticket, area()[LIST] as number, area()[LIST + 1] as number);
+        }
+      } finally {
+        this.#telling = false;
+      }
+    }
+    settle();
+  }
+
+  #tell(ticket: number, id: number, version: number): void {
+    const key = this.#names.name(id);
+    if (typeof key !== "string") return;
+    const value = this.#entries[id]?.value;
+    try {
+      this.#listeners.get(ticket)?.({ key, value, version: version === 0 ? 0 : this.#base + version });
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
+  #listen(subscription: Subscription<V>): void {
+    subscription.ticket = this.#ticket(ask(() => bindings.state_subscribe(this.#id, subscription.id)));
+    this.#listeners.set(subscription.ticket, subscription.fn);
+  }
+
+  #turn(ticket: number, id: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (why: number) => {
+        if (why === GRANTED) resolve();
+        return why === GRANTED;
+      };
+      signal?.throwIfAborted();
+      this.#wait(ticket, { id, look, reject, timeout: Number.POSITIVE_INFINITY }, signal);
+      settle();
+    });
+  }
+
+  #wait(ticket: number, waiter: Omit<Waiter, "unwatch">, signal: AbortSignal | undefined): void {
+    if (this.#waiters.size === 0) hold(this.#id, this);
+    const unwatch = onAbort(signal, () => {
+      this.#leave(ticket);
+      ask(() => bindings.state_leave(this.#id, ticket));
+      waiter.reject(signal?.reason);
+      this.#settle();
+      this.#forgetIfIdle(waiter.id);
+    });
+    this.#waiters.set(ticket, { ...waiter, unwatch });
+  }
+
+  #leave(ticket: number): void {
+    const waiter = this.#waiters.get(ticket);
+    if (waiter === undefined) return;
+    this.#waiters.delete(ticket);
+    waiter.unwatch();
+    if (this.#waiters.size === 0) hold(this.#id, undefined);
+  }
+
+  #ticket(answer: number): number {
+    if (answer < 3 * TICKET_SPAN) return answer - TICKET_SPAN;
+    throw new QueueFullError(`State "${this.#name}" has no number left for another who waits`, {
+      queued: this.#waiters.size,
+      limit: this.#waiters.size,
+    });
+  }
+
+  // Only here can names be compared, so this is where a new one is told which prefixes it has.
+  #intern(key: string): number {
+    const known = this.#names.find(key);
+    if (known !== undefined) return known;
+    const id = this.#names.id(key);
+    for (const prefix of this.#prefixes.values()) {
+      if (key.startsWith(prefix.prefix)) {
+        const prefixId = this.#names.id(prefix);
+        ask(() => bindings.state_join(this.#id, id, prefixId));
+      }
+    }
+    return id;
+  }
+
+  #internPrefix(prefix: string): number {
+    let known = this.#prefixes.get(prefix);
+    if (known === undefined) {
+      this.#prefixes.set(prefix, (known = { prefix }));
+      this.#joinMembers(known);
+    }
+    return this.#names.id(known);
+  }
+
+  #joinMembers(prefix: Prefix): void {
+    const prefixId = this.#names.id(prefix);
+    for (const [name, id] of this.#names.entries()) {
+      if (typeof name === "string" && name.startsWith(prefix.prefix)) {
+        ask(() => bindings.state_join(this.#id, id, prefixId));
+      }
+    }
+  }
+
+  #forgetIfIdle(id: number): void {
+    const name = this.#names.name(id);
+    if (name === undefined || ask(() => bindings.state_forget(this.#id, id)) !== 1) return;
+    this.#names.forget(id);
+    if (typeof name !== "string") this.#prefixes.delete(name.prefix);
+  }
+}
+
+function text(name: string, value: unknown): string {
+  if (typeof value !== "string") reject(name, "a string", value);
+  return value;
+}
+
+/** The promise's end, or the abort's, whichever comes first. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const unwatch = onAbort(signal, () => {
+      unwatch();
+      reject(signal.reason);
+    });
+    promise.then(resolve, reject).finally(unwatch);
+  });
+}
