@@ -1,5 +1,5 @@
 /**
- * What package.json promises, as a list: every file an `exports` or `bin` entry leads to.
+ * What package.json promises, as a list: every file an `exports`, `imports` or `bin` entry leads to.
  */
 
 import { existsSync, readFileSync } from "node:fs";
@@ -26,6 +26,6 @@ export function target(root, specifier, conditions) {
 
 /** Promised files that are not there. */
 export function missingExports(root) {
-  const { exports = {}, bin = {} } = manifest(root);
-  return [...targets(exports), ...targets(bin)].filter((path) => !existsSync(join(root, path)));
+  const { exports = {}, imports = {}, bin = {} } = manifest(root);
+  return [...targets(exports), ...targets(imports), ...targets(bin)].filter((path) => !existsSync(join(root, path)));
 }

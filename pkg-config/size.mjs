@@ -34,7 +34,7 @@ await main(async () => {
   return rows.every(({ pass }) => pass) ? 0 : 1;
 });
 
-async function weigh({ entry, specifier, names, budget }) {
+async function weigh({ entry, specifier, names, modules: carried, budget }) {
   const { build } = await import(new URL("../tests/node_modules/esbuild/lib/main.js", import.meta.url));
   const from = specifier.replace(/^\./, "tidegate");
   const { outputFiles } = await build({
@@ -54,6 +54,8 @@ async function weigh({ entry, specifier, names, budget }) {
   const script = outputFiles[0].text;
   const { rest, modules } = withoutModules(script);
   if (new Set(modules).size < modules.length) throw new PlainError(`${entry} carries one module twice`);
+  if (carried !== undefined && modules.length !== carried)
+    throw new PlainError(`${entry} carries ${modules.length} modules instead of ${carried}`);
   const wasm_gzip = modules.reduce((sum, module) => sum + gzip(Buffer.from(module, "base64")), 0);
   const js_gzip = gzip(rest);
   const total_gzip = wasm_gzip + js_gzip;

@@ -2,14 +2,11 @@
  * Every case of the suite. A new file of cases is one line here.
  */
 
-<<<<<<< HEAD
 import "./admission.js";
 import "./breaker.js";
+import "./cache.js";
 import "./cooperate.js";
 import "./errors.js";
-=======
-import "./cache.js";
->>>>>>> 9d13cc3 (store: caches, versioned states and counters for the npm package)
 import "./gather.js";
 import "./groups.js";
 import "./loading.js";
@@ -24,11 +21,8 @@ import "./pool-map.js";
 import "./pool-queue.js";
 import "./rate.js";
 import "./retry.js";
-<<<<<<< HEAD
 import "./slim.js";
-=======
 import "./state.js";
->>>>>>> 9d13cc3 (store: caches, versioned states and counters for the npm package)
 import "./timeout.js";
 
 export { type RuntimeName, runCases } from "./registry.js";

@@ -19,8 +19,8 @@ const inProject = (name, text, command, args) => async () => {
 
 test("the tarball holds every file that the exports promise, and neither sources nor the page", async () => {
   const { files } = await pack();
-  const { exports, bin = {} } = manifest(root);
-  for (const path of [...targets(exports), ...targets(bin)])
+  const { exports, imports, bin = {} } = manifest(root);
+  for (const path of [...targets(exports), ...targets(imports), ...targets(bin)])
     assert.ok(files.includes(path.replace("./", "")), `${path} is not packed`);
   for (const needed of ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"])
     assert.ok(files.includes(needed), `${needed} is not packed`);
@@ -48,6 +48,16 @@ test("`import` and `require` both bring a ready package in Node", async () => {
     "use.cjs",
   ]);
   assert.equal((await required()).stdout, "7\n");
+});
+
+test("the policies of the second module find it in an installed package", async () => {
+  const { stdout } = await inProject(
+    "store.mjs",
+    `import { Cache } from "tidegate"; const cache = new Cache(); cache.set("a", 7); console.log(cache.get("a"));`,
+    process.execPath,
+    ["store.mjs"],
+  )();
+  assert.equal(stdout, "7\n");
 });
 
 test("the types are found under both ways of resolving modules, and nothing in them is missing", async () => {
