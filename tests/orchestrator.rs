@@ -108,7 +108,7 @@ fn one_plugins_failure_or_panic_is_one_result_and_who_needs_it_is_skipped() {
 
 #[test]
 #[cfg(not(target_arch = "wasm32"))]
-fn a_panic_anywhere_in_a_plugin_is_that_plugins_alone() {
+fn on_the_host_a_panic_anywhere_in_a_plugin_is_that_plugins_alone() {
     let runtime = VirtualRuntime::new();
     let mut plugins: Plugins = Orchestrator::new(&runtime);
     let early: One = Plugin::new("early", |_, _| -> std::future::Ready<_> { panic!("no luck") });
