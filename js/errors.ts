@@ -3,6 +3,8 @@
  * across bundles, copies and workers, because they look for a mark from the global symbol registry and not for a class.
  */
 
+import { duration } from "./duration.js";
+
 const MARK = Symbol.for("tidegate.error");
 
 /** The stable codes, one for each class. */
@@ -248,14 +250,3 @@ export const isWorkerCrashedError = guard<WorkerCrashedError>("WORKER_CRASHED");
 export const isRuntimeTrapError = guard<RuntimeTrapError>("RUNTIME_TRAP");
 /** Whether an error, of whichever copy of this package, is a {@link NotInitialisedError}. */
 export const isNotInitialisedError = guard<NotInitialisedError>("NOT_INITIALISED");
-
-/** Milliseconds as people say them: `250 ms`, `2 s`, `1.5 min`. */
-export function duration(ms: number): string {
-  if (ms < 1000) return `${round(ms)} ms`;
-  if (ms < 60_000) return `${round(ms / 1000)} s`;
-  return `${round(ms / 60_000)} min`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
-}

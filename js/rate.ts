@@ -1,13 +1,8 @@
 import { now, readAt } from "./clock.js";
 import { area, detail, guarded, hold, ready, register, settle, trapped } from "./core.js";
 import { dispose } from "./dispose.js";
-import {
-  ClosedError,
-  duration,
-  NeverPossibleError,
-  RateLimitedError,
-  type RuntimeTrapError,
-} from "./errors.js";
+import { duration } from "./duration.js";
+import { ClosedError, NeverPossibleError, RateLimitedError, type RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
 import { GRANTED, type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";

@@ -1,13 +1,13 @@
 /** From the code of a refusal to the error that says it. */
 
 import { now } from "./clock.js";
+import { duration } from "./duration.js";
 import {
   BrokenCircuitError,
   ClosedError,
   ConflictError,
   DeadlockError,
   DroppedError,
-  duration,
   NeverPossibleError,
   QueueFullError,
   QueueTimeoutError,
