@@ -10,7 +10,7 @@
 //! | [`machine`] | the deterministic state machines: events and a clock reading in, decisions and a next deadline out; `machine::world` holds all of one instance |
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on; all of it is at the door of the crate too |
 //! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
-//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, feature `bindings`); of its scan module, objects (feature `bindings-scan`) |
+//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings` and `bindings-store`); of its scan module, objects (`bindings-scan`) |
 //!
 //! A policy has the same name in each room: `machine::breaker` decides, `future::breaker` is the Rust type, `bindings/breaker.rs`
 //! the boundary and `js/breaker.ts` the JavaScript host. `ARCHITECTURE.md` walks one policy through all of them.
