@@ -215,6 +215,8 @@ mod tests {
     use crate::future::VirtualRuntime;
     use crate::scan::fake::{Answer, FakeFetcher};
     use crate::scan::target::Entry;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     struct Sockets(Rc<RefCell<Vec<u16>>>);
 

@@ -88,6 +88,8 @@ fn last_blank_line(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn data(text: &str) -> Vec<String> {
         parse(text.as_bytes())
