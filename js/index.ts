@@ -3,6 +3,7 @@
 export type { AlertRule } from "./alerts.js";
 export { asCompleted } from "./as-completed.js";
 export type { Backoff } from "./backoff.js";
+export { Barrier } from "./barrier.js";
 export {
   type BreakerEvents,
   type BreakerMetrics,
@@ -14,9 +15,11 @@ export { BreakerGroup, type BreakerGroupOptions } from "./breaker-group.js";
 export type { BreakerOptions } from "./breaker-options.js";
 export { Cache, type CacheEvents, type CacheMetrics } from "./cache.js";
 export type { CacheOptions, EntryOptions, LoadContext, Loader, LoadOptions } from "./cache-options.js";
+export { Channel, type ChannelMetrics } from "./channel.js";
 export { type CooperateOptions, cooperate } from "./cooperate.js";
 export { Counter } from "./counter.js";
 export * from "./errors.js";
+export { Event } from "./event.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
 export type { KeyedEvents, KeyedOptions } from "./keyed.js";
@@ -31,6 +34,7 @@ export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-opt
 export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
 export { type RetryOptions, retry } from "./retry.js";
+export { type SelectCase, type Selected, select } from "./select.js";
 export {
   type StateChange,
   type StateEvents,
@@ -40,4 +44,5 @@ export {
   VersionedState,
 } from "./state.js";
 export { withTimeout } from "./timeout.js";
+export type { WaitOptions } from "./waiting.js";
 export type { Lease, Task, TaskContext, TaskInfo } from "./work.js";

@@ -27,5 +27,7 @@ export function target(root, specifier, conditions) {
 /** Promised files that are not there. */
 export function missingExports(root) {
   const { exports = {}, imports = {}, bin = {} } = manifest(root);
-  return [...targets(exports), ...targets(imports), ...targets(bin)].filter((path) => !existsSync(join(root, path)));
+  return [...targets(exports), ...targets(imports), ...targets(bin)].filter(
+    (path) => !existsSync(join(root, path)),
+  );
 }

@@ -5,6 +5,7 @@
 import "./admission.js";
 import "./breaker.js";
 import "./cache.js";
+import "./channel.js";
 import "./cooperate.js";
 import "./errors.js";
 import "./gather.js";
