@@ -343,8 +343,12 @@ export class Pool {
     if (from !== concurrency) this.#events.emit("scale", { from, to: concurrency });
   }
 
-  /** Grants nothing until {@link resume}; what runs goes on, and the intake stays open. */
+  /**
+   * Grants nothing until {@link resume}; what runs goes on, and the intake stays open. A pool that closes is not paused:
+   * its queue could not finish.
+   */
   pause(): void {
+    if (this.#graceUntil !== undefined) return;
     this.#paused = true;
     this.#call(() => bindings.pool_pause(this.#id));
   }
@@ -428,6 +432,11 @@ export class Pool {
     await this.close();
   }
 
+  /** @internal Milliseconds after which trying again is worth it where there was no room; at least 1. */
+  get turnover(): number {
+    return Math.max(1, this.#count(6));
+  }
+
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number, number: number): void {
     let work = this.#works[ticket & INDEX_MASK];
@@ -435,7 +444,9 @@ export class Pool {
     if (work === undefined) return;
     switch (why) {
       case GRANTED:
-        this.#start(work, readAt);
+        // One that shares a signal with many may be granted while the others leave.
+        if (work.extra?.signal?.aborted === true) this.#cancel(work, work.extra.signal.reason);
+        else this.#start(work, readAt);
         return;
       case ACCEPTED:
         work.extra?.accepted?.();

@@ -45,11 +45,13 @@ export function refusalError(
       return new QueueFullError(`${who} refused ${what}: its queue of ${detail} is full`, {
         queued: detail,
         limit: detail,
+        retryAfterMs: pool.turnover,
       });
     case DROPPED:
       return new DroppedError(`${who} dropped ${what}: its queue of ${detail} is full`, {
         queued: detail,
         limit: detail,
+        retryAfterMs: pool.turnover,
       });
     case QUEUE_TIMEOUT: {
       const limit = extra?.patience ?? pool.waitTimeout;
@@ -57,7 +59,7 @@ export function refusalError(
         Number.isFinite(limit)
           ? `${who} could not start ${what} within ${duration(limit)}`
           : `${who} could not start ${what} before its deadline`,
-        { limit },
+        { limit, retryAfterMs: pool.turnover },
       );
     }
     case SHED: {

@@ -1,6 +1,7 @@
 import { type Backoff, parseBackoff } from "./backoff.js";
 import { now } from "./clock.js";
 import { area, guarded, ready, register, seed, settle, trapped } from "./core.js";
+import { TidegateError } from "./errors.js";
 import * as bindings from "./generated/core_bg.js";
 import { type Handle, LIST } from "./instance.js";
 import { abortSignal, callable, integer, milliseconds, number, object, reject } from "./options.js";
@@ -81,7 +82,8 @@ export class RetryPolicy implements Handle {
       } catch (error) {
         if (signal?.aborted === true || isFinal(error) || !this.#when(error)) throw error;
         const after = this.honoursRetryAfter ? retryAfterOf(error) : undefined;
-        if (after !== undefined) heard?.(after);
+        // What a policy of our own refused says nothing about the target.
+        if (after !== undefined && !(error instanceof TidegateError)) heard?.(after);
         const delay = this.#decide(span, attempts, started, previous, after ?? -1);
         if (delay < 0) throw error;
         await sleep(delay, signal);

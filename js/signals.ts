@@ -1,4 +1,4 @@
-import type { Work } from "./work.js";
+import { WAITING, type Work } from "./work.js";
 
 /** One listener for each signal of a pool, however many tasks share it. */
 export type Signals = Map<AbortSignal, Watch>;
@@ -14,7 +14,11 @@ class Watch {
     this.#signals = signals;
     this.#signal = signal;
     this.#listener = () => {
-      for (const work of [...this.works]) cancel(work);
+      // Those who wait leave first, so that no slot of one who runs is given to one who is about to leave. Whoever is
+      // gone by then has been told.
+      const all = [...this.works];
+      for (const work of all) if (work.state === WAITING && this.works.has(work)) cancel(work);
+      for (const work of all) if (this.works.has(work)) cancel(work);
     };
     signal.addEventListener("abort", this.#listener);
   }

@@ -35,12 +35,17 @@ export function init(
       ),
     );
   }
-  source = key;
-  loading = compile(module).then(load);
-  loading.catch(() => {
-    if (source === key) loading = undefined;
+  const attempt = compile(module).then(load);
+  const keep = () => {
+    source = key;
+    loading = attempt;
+  };
+  if (!loaded()) keep();
+  attempt.then(keep, () => {
+    // The next may succeed.
+    if (loading === attempt) loading = undefined;
   });
-  return loading;
+  return attempt;
 }
 
 async function compile(

@@ -253,9 +253,10 @@ impl Permits {
         self.elastic_to = most;
     }
 
-    /// Grants nothing until [`resume`](Self::resume). What runs goes on, and the intake stays open.
+    /// Grants nothing until [`resume`](Self::resume). What runs goes on, and the intake stays open. A pool that closes
+    /// is not paused: its queue could not finish.
     pub fn pause(&mut self) {
-        self.paused = true;
+        self.paused = self.intake == Intake::Open;
     }
 
     /// Grants again.
@@ -493,6 +494,12 @@ impl Permits {
         let wait =
             (over * 2).saturating_sub(1).saturating_mul(self.typical_run) / (2 * u64::from(self.capacity));
         if over == 0 { now } else { now.plus_micros(wait) }
+    }
+
+    /// Microseconds until a slot becomes free, if all tasks run as long as they typically do and are half done on
+    /// average. Nothing before the first has ended.
+    pub const fn turnover(&self) -> u64 {
+        self.typical_run / (2 * self.capacity as u64)
     }
 
     fn fits(&self, weight: u32) -> bool {

@@ -3,7 +3,8 @@
  */
 
 import * as tidegate from "tidegate";
-import { assert, test } from "./registry.js";
+import { assert, rejection, test } from "./registry.js";
+import { hold } from "./waiting.js";
 
 const made: Record<string, [string, Error]> = {
   QueueFullError: ["QUEUE_FULL", new tidegate.QueueFullError("m", { queued: 2, limit: 2, retryAfterMs: 5 })],
@@ -66,6 +67,19 @@ test("errors: retryAfterMs is there where time heals, and absent where it does n
   );
   for (const name of ["ClosedError", "NeverPossibleError", "TimeoutError", "CycleError"])
     assert.notProperty(made[name]?.[1] as object, "retryAfterMs", name);
+});
+
+test("errors: what a pool refuses for want of room says when to come back", async () => {
+  const pool = new tidegate.Pool({ concurrency: 1, queue: { capacity: 0, overflow: "error" } });
+  const dropping = new tidegate.Pool({ concurrency: 1, queue: { capacity: 0, overflow: "drop-newest" } });
+  const waiting = new tidegate.Pool({ concurrency: 1, queue: { waitTimeout: 1 } });
+  for (const each of [pool, dropping, waiting]) {
+    const busy = hold(each);
+    const error = (await rejection(each.run(() => null))) as tidegate.TidegateError;
+    assert.isAtLeast(error.retryAfterMs ?? 0, 1, error.name);
+    busy.end();
+    await busy.done;
+  }
 });
 
 test("errors: every class has its guard, and every guard its class", () => {

@@ -102,6 +102,23 @@ test("one listener for each pool and signal, however many tasks share it", async
   for (const { done } of tasks) assert.equal(((await rejection(done)) as Error).message, "all of them");
 });
 
+test("an abort of many that share a signal starts none of those who wait", async () => {
+  const pool = new Pool({ concurrency: 2 });
+  const { signal, abort } = watchedAbort();
+  const running = [hold(pool, { signal }), hold(pool, { signal })];
+  const heavy = hold(pool, { signal, weight: 2 });
+  const waiting = Array.from({ length: 5 }, () => hold(pool, { signal }));
+  const leases = [pool.acquire({ signal }), pool.acquire({ signal })];
+  const outcomes = Promise.allSettled(leases);
+  abort("all of us");
+  assert.isFalse(heavy.isRunning);
+  assert.isFalse(waiting.some(({ isRunning }) => isRunning));
+  for (const outcome of await outcomes) assert.equal((outcome as PromiseRejectedResult).reason, "all of us");
+  assert.deepEqual([pool.active, pool.queued, pool.abandoned], [0, 0, 2]);
+  for (const task of running) task.end();
+  await until(() => pool.abandoned === 0);
+});
+
 test("no listener remains when tasks end well, badly or not at all in time", async () => {
   const pool = new Pool({ concurrency: 1, queue: { waitTimeout: 5 }, timeout: 10 });
   const { signal, listeners, added } = watchedAbort();

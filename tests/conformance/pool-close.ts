@@ -104,6 +104,18 @@ test("close: a paused pool resumes, for its queue could never finish else", asyn
   assert.deepEqual(await closed, { abandoned: [] });
 });
 
+test("close: a pool that closes cannot be paused", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const running = hold(pool);
+  const queued = pool.run(() => "finished");
+  const closed = pool.close();
+  pool.pause();
+  assert.isFalse(pool.isPaused);
+  running.end();
+  assert.equal(await queued, "finished");
+  await closed;
+});
+
 test("close: a lease that is not given back is taken back when the grace is over", async () => {
   const pool = new Pool({ concurrency: 1 });
   const lease = await pool.acquire();

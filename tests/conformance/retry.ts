@@ -324,6 +324,17 @@ test("retry in a pool: a Retry-After cools the whole pool down", async () => {
   await retried;
 });
 
+test("retry in a pool: a refusal by the pool's own rate does not cool it down", async () => {
+  const pool = new Pool({
+    concurrency: 4,
+    rate: { kind: "token-bucket", limit: 1, per: 3_600_000 },
+    retry: quick({ attempts: 2, deadline: 1000 }),
+  });
+  await pool.run(() => null);
+  await rejection(pool.run(() => null, { waitTimeout: 1 }));
+  assert.equal(await pool.tryRun(() => "costs nothing", { cost: 0 }), "costs nothing");
+});
+
 test("retry in a pool: keys and names stay those of the call", async () => {
   const pool = new Pool({ concurrency: 1, retry: quick() });
   const names: (string | undefined)[] = [];
