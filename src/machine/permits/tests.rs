@@ -505,3 +505,26 @@ proptest! {
         prop_assert_eq!((house.permits.queued_weight, house.permits.queued_cost, house.permits.timed), (0, 0, 0));
     }
 }
+
+#[test]
+fn a_pool_that_closes_cannot_be_paused() {
+    let mut house = House::of(1, QueueConfig::default());
+    let running = house.granted(Ask::PLAIN);
+    let queued = house.queued(Ask::PLAIN);
+    house
+        .permits
+        .close(house.now, false, u64::MAX, &mut OpenGate, &mut house.wakes);
+    house.permits.pause();
+    house.release(running);
+    assert_eq!(house.wakes(), [(queued, Why::Granted)]);
+}
+
+#[test]
+fn turnover_is_what_a_typical_run_leaves_of_a_slot() {
+    let mut house = House::of(2, QueueConfig::default());
+    assert_eq!(house.permits.turnover(), 0);
+    let running = house.granted(Ask::PLAIN);
+    house.pass(8000);
+    house.release(running);
+    assert_eq!(house.permits.turnover(), 2000);
+}

@@ -226,6 +226,8 @@ mod tests {
             world.pool_request(NOW, gated, Ask::PLAIN),
             Admission::Refused(_)
         ));
+        let refused = world.breaker(shared).map(|breaker| breaker.counts().refused);
+        assert_eq!(refused, Some(1), "the breaker counts whom it turned away");
         world.pool_release(NOW, gated, running, Outcome::Success).unwrap();
         world.breaker_lift(NOW, shared);
         granted(world.pool_request(NOW, gated, Ask::PLAIN));
