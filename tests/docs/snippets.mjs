@@ -17,7 +17,7 @@ const MARKS = ["browser", "network", "no-run"];
  * @property {string} name     A file name made of that.
  * @property {string} code
  * @property {boolean} runs
- * @property {string[]} says   What it prints, line by line, by its own comments: `// → 3`.
+ * @property {string[]} says   What it prints, by its own comments: `// → 3`, or `// → 1, 2, 3` where a loop does.
  */
 
 /** Every Markdown file that speaks to a reader. */
