@@ -50,6 +50,8 @@ mod bindings;
 #[path = "bindings/scan.rs"]
 mod bindings_scan;
 pub mod future;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "bindings")))]
+mod heap;
 pub mod machine;
 #[cfg(feature = "scan")]
 pub mod scan;
