@@ -80,10 +80,17 @@ impl<T: Copy> Line<T> {
     pub fn left(&mut self, lives: impl Fn(T) -> bool) {
         self.gone += 1;
         if self.gone > 32 && self.gone * 2 > self.in_order.len() + self.out_of_order.len() {
-            self.in_order.retain(|item| lives(item.value));
-            self.out_of_order.retain(|Reverse(item)| lives(item.value));
-            self.gone = 0;
+            self.sweep(&lives);
         }
+    }
+
+    // Rare, so one copy for all the ways to live is enough.
+    #[cold]
+    #[inline(never)]
+    fn sweep(&mut self, lives: &dyn Fn(T) -> bool) {
+        self.in_order.retain(|item| lives(item.value));
+        self.out_of_order.retain(|Reverse(item)| lives(item.value));
+        self.gone = 0;
     }
 
     /// The rank of the first item, living or not: never later than that of the first living one.

@@ -35,6 +35,7 @@ pub mod steady;
 pub mod ticket;
 pub mod time;
 pub mod token_bucket;
+mod turns;
 pub mod wait_for;
 pub mod waiters;
 pub mod wakes;

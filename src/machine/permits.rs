@@ -242,9 +242,7 @@ impl Permits {
     pub fn resize(&mut self, now: Instant, capacity: u32, gate: &mut impl Gate, wakes: &mut Wakes) {
         self.capacity = capacity.max(1);
         let limit = self.ceiling();
-        self.refuse_waiting(Refusal::NeverPossible { limit }, wakes, |waiting| {
-            waiting.weight > limit
-        });
+        self.refuse_heavier(limit, Refusal::NeverPossible { limit }, wakes);
         self.advance(now, gate, wakes);
     }
 
@@ -289,7 +287,7 @@ impl Permits {
         // A pause would keep the queue from ever finishing.
         self.paused = false;
         if refuse_queue {
-            self.refuse_waiting(Refusal::Closed, wakes, |_| true);
+            self.refuse_queue(Refusal::Closed, wakes);
         }
         self.advance(now, gate, wakes);
         self.expire(now, gate, wakes);
@@ -297,7 +295,7 @@ impl Permits {
 
     /// Turns away everybody who waits: a breaker opened, or the host must give up.
     pub fn refuse_queue(&mut self, refusal: Refusal, wakes: &mut Wakes) {
-        self.refuse_waiting(refusal, wakes, |_| true);
+        self.refuse_heavier(0, refusal, wakes);
     }
 
     /// Counts a start of the past as active, over the bound if need be: after a trap the host tells a new instance what
@@ -594,6 +592,13 @@ impl Permits {
 
     /// Those outside enter while there is room.
     fn let_in(&mut self, wakes: &mut Wakes) {
+        if self.queue.waiting_outside() > 0 {
+            self.let_in_some(wakes);
+        }
+    }
+
+    #[inline(never)]
+    fn let_in_some(&mut self, wakes: &mut Wakes) {
         while self.queue.waiting_outside() > 0 && self.queue.has_room() {
             let entries = &self.entries;
             let Some(ticket) = self
@@ -625,6 +630,7 @@ impl Permits {
     }
 
     /// Takes a waiting task out of its line: to run, or altogether.
+    #[inline(never)]
     fn step_out(&mut self, ticket: Ticket, to: Option<Running>) {
         let Some(entry) = self.entries.get_mut(ticket) else {
             return;
@@ -655,22 +661,21 @@ impl Permits {
         }
     }
 
-    fn refuse_waiting(&mut self, refusal: Refusal, wakes: &mut Wakes, which: impl Fn(&Waiting) -> bool) {
+    /// Turns away who waits for more than `weight` slots, in their order.
+    #[inline(never)]
+    fn refuse_heavier(&mut self, weight: u32, refusal: Refusal, wakes: &mut Wakes) {
         if self.queue.is_empty() {
             return;
         }
-        let mut refused: Vec<(i64, Ticket)> = self
-            .entries
-            .iter()
-            .filter_map(|(ticket, entry)| match entry {
-                Entry::Queued(waiting) | Entry::Outside(waiting) if which(waiting) => {
-                    Some((waiting.standing.rank, ticket))
-                }
-                _ => None,
-            })
-            .collect();
-        refused.sort_unstable_by_key(|(rank, _)| *rank);
-        for (_, ticket) in refused {
+        let mut refused = Line::new();
+        for (ticket, entry) in self.entries.iter() {
+            if let Entry::Queued(waiting) | Entry::Outside(waiting) = entry
+                && waiting.weight > weight
+            {
+                refused.push(waiting.standing.rank, ticket);
+            }
+        }
+        while let Some((_, ticket)) = refused.pop(|_| true) {
             self.step_out(ticket, None);
             self.count_refusal(refusal);
             wakes.push(ticket, Why::Refused(refusal));
@@ -679,6 +684,7 @@ impl Permits {
     }
 
     /// The slots of a running task are free; its entry is gone or stays as abandoned.
+    #[inline(never)]
     fn vacate(&mut self, now: Instant, run: &Running, outcome: Outcome, gate: &mut impl Gate) {
         self.in_use -= run.weight;
         self.active -= 1;
@@ -688,6 +694,7 @@ impl Permits {
         gate.settle(now, run.pass, run.cost, outcome, now.micros_since(run.started));
     }
 
+    #[inline(never)]
     fn abandon(
         &mut self,
         now: Instant,
@@ -712,6 +719,19 @@ impl Permits {
     }
 
     fn expire(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
+        let is_due = self.timed > 0
+            && self
+                .deadlines
+                .front_rank()
+                .is_some_and(|rank| instant_of(rank) <= now);
+        if is_due || self.intake != Intake::Open {
+            self.expire_due(now, gate, wakes);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn expire_due(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
         let mut freed = false;
         while self.timed > 0
             && self
@@ -745,7 +765,7 @@ impl Permits {
             && grace_until <= now
             && !self.is_idle()
         {
-            self.refuse_waiting(Refusal::Closed, wakes, |_| true);
+            self.refuse_queue(Refusal::Closed, wakes);
             let running: Vec<(Ticket, Running)> = self
                 .entries
                 .iter()
@@ -767,6 +787,7 @@ impl Permits {
         }
     }
 
+    #[inline(never)]
     fn end_of_time(&mut self, now: Instant, ticket: Ticket, run: &Running, gate: &mut impl Gate) {
         self.counts.task_timeouts += 1;
         match run.at_end {
@@ -789,6 +810,7 @@ impl Permits {
     }
 
     /// One deadline no longer counts. Its entry has changed already.
+    #[inline(never)]
     fn untime(&mut self) {
         self.timed -= 1;
         let entries = &self.entries;

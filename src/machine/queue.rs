@@ -10,7 +10,7 @@
 
 use super::line::Line;
 use super::ticket::Ticket;
-use std::collections::BTreeMap;
+use super::turns::Turns;
 
 /// What happens to a task that finds the queue full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,17 +90,11 @@ pub(crate) struct Queue {
     inside: Line<Ticket>,
     outside: Line<Ticket>,
     by_priority: Line<Ticket>,
-    turns: BTreeMap<u32, Turn>,
+    turns: Turns,
     last_round: i64,
     served: i64,
     inside_count: u32,
     outside_count: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    last_round: i64,
-    waiting: u32,
 }
 
 impl Queue {
@@ -110,7 +104,7 @@ impl Queue {
             inside: Line::new(),
             outside: Line::new(),
             by_priority: Line::new(),
-            turns: BTreeMap::new(),
+            turns: Turns::default(),
             last_round: 0,
             served: 0,
             inside_count: 0,
@@ -168,18 +162,13 @@ impl Queue {
         let last = if key == 0 {
             self.last_round
         } else {
-            self.turns.get(&key).map_or(0, |t| t.last_round)
+            self.turns.last_round(key)
         };
         let round = last.max(self.served) + 1;
         if key == 0 {
             self.last_round = round;
         } else {
-            let turn = self.turns.entry(key).or_insert(Turn {
-                last_round: round,
-                waiting: 0,
-            });
-            turn.last_round = round;
-            turn.waiting += 1;
+            self.turns.arrive(key, round);
         }
         Standing {
             rank: round - i64::from(priority) * i64::from(self.config.aging),
@@ -250,15 +239,8 @@ impl Queue {
     }
 
     fn end_turn(&mut self, key: u32) {
-        if key == 0 {
-            return;
-        }
-        // A key that nobody waits for is forgotten: memory is bounded by who waits, not by who ever came.
-        if let Some(turn) = self.turns.get_mut(&key) {
-            turn.waiting = turn.waiting.saturating_sub(1);
-            if turn.waiting == 0 {
-                self.turns.remove(&key);
-            }
+        if key != 0 {
+            self.turns.leave(key);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::ticket::{Slab, Ticket};
 use super::time::Instant;
 use super::wait_for::Deadlock;
 use super::wakes::{MachineId, Wake, Wakes};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 mod adaptive;
 mod alone;
@@ -220,7 +220,7 @@ impl<T> Table<T> {
         if id.0 >> INDEX_BITS != self.kind as u32 {
             return None;
         }
-        *self.tickets.get((id.0 & ((1 << INDEX_BITS) - 1)) as usize)?
+        *self.tickets.get(index_of(id))?
     }
 
     fn get(&self, id: MachineId) -> Option<&T> {
@@ -242,29 +242,37 @@ impl<T> Table<T> {
 /// Which machine wants to be called when.
 #[derive(Debug, Default)]
 struct Timers {
-    armed: BTreeMap<MachineId, Instant>,
-    line: Line<(MachineId, Instant)>,
+    // By kind, then by index: an id is both. Never is the far future.
+    armed: Vec<Vec<Instant>>,
+    // Ids travel as tickets, so that this is the same line, and the same code, as that of the deadlines of tasks.
+    line: Line<(Ticket, Instant)>,
     next: Option<Instant>,
 }
+
+const NEVER: Instant = Instant::FAR_FUTURE;
 
 impl Timers {
     /// Says when a machine wants to be called, after anything that may have changed it.
     fn arm(&mut self, id: MachineId, at: Option<Instant>) {
-        let before = match at {
-            None if self.armed.is_empty() => return,
-            None => self.armed.remove(&id),
-            Some(at) if self.armed.get(&id) == Some(&at) => return,
-            Some(at) => {
-                self.line.push(at.as_micros() as i64, (id, at));
-                self.armed.insert(id, at)
-            }
-        };
-        let armed = &self.armed;
-        let lives = |(id, at): (MachineId, Instant)| armed.get(&id) == Some(&at);
-        if before.is_some() {
-            self.line.left(lives);
+        let at = at.unwrap_or(NEVER);
+        let before = armed_for(&self.armed, id);
+        if at != before {
+            self.change(id, before, at);
         }
-        self.next = self.line.peek(lives).map(|(_, (_, at))| at);
+    }
+
+    #[inline(never)]
+    fn change(&mut self, id: MachineId, before: Instant, at: Instant) {
+        *self.place(id) = at;
+        if at != NEVER {
+            self.line
+                .push(at.as_micros() as i64, (Ticket::from_bits(u64::from(id.0)), at));
+        }
+        if before != NEVER {
+            let armed = &self.armed;
+            self.line.left(|timer| is_armed(armed, timer));
+        }
+        self.look_ahead();
     }
 
     /// The machines whose time has come; they are no longer armed.
@@ -272,19 +280,48 @@ impl Timers {
         let mut due = Vec::new();
         while self.next.is_some_and(|at| at <= now) {
             let armed = &self.armed;
-            match self.line.pop(|(id, at)| armed.get(&id) == Some(&at)) {
-                Some((_, (id, _))) => {
-                    self.armed.remove(&id);
-                    due.push(id);
-                }
-                None => break,
-            }
-            let armed = &self.armed;
-            self.next = self
-                .line
-                .peek(|(id, at)| armed.get(&id) == Some(&at))
-                .map(|(_, (_, at))| at);
+            let Some((_, (ticket, _))) = self.line.pop(|timer| is_armed(armed, timer)) else {
+                break;
+            };
+            let id = MachineId(ticket.to_bits() as u32);
+            *self.place(id) = NEVER;
+            due.push(id);
+            self.look_ahead();
         }
         due
     }
+
+    fn look_ahead(&mut self) {
+        let armed = &self.armed;
+        let first = self.line.peek(|timer| is_armed(armed, timer));
+        self.next = first.map(|(_, (_, at))| at);
+    }
+
+    fn place(&mut self, id: MachineId) -> &mut Instant {
+        let (kind, index) = ((id.0 >> INDEX_BITS) as usize, index_of(id));
+        if self.armed.len() <= kind {
+            self.armed.resize(kind + 1, Vec::new());
+        }
+        let places = &mut self.armed[kind];
+        if places.len() <= index {
+            places.resize(index + 1, NEVER);
+        }
+        &mut places[index]
+    }
+}
+
+fn index_of(id: MachineId) -> usize {
+    (id.0 & ((1 << INDEX_BITS) - 1)) as usize
+}
+
+fn armed_for(armed: &[Vec<Instant>], id: MachineId) -> Instant {
+    armed
+        .get((id.0 >> INDEX_BITS) as usize)
+        .and_then(|places| places.get(index_of(id)))
+        .copied()
+        .unwrap_or(NEVER)
+}
+
+fn is_armed(armed: &[Vec<Instant>], (ticket, at): (Ticket, Instant)) -> bool {
+    armed_for(armed, MachineId(ticket.to_bits() as u32)) == at
 }

@@ -1,7 +1,7 @@
 //! Pools in a world: one admission over slots, queue, rates and breaker.
 
 use super::adaptive::Watched;
-use super::gate::PoolGate;
+use super::gate::{PoolGate, Transitions};
 use super::{Kind, NoSuchMachine, World};
 use crate::machine::adaptive::Adaptive;
 use crate::machine::gate::Outcome;
@@ -108,7 +108,7 @@ impl World {
     /// Leaves the queue or the slots: see [`Permits::cancel`].
     pub fn pool_cancel(&mut self, now: Instant, id: MachineId, ticket: Ticket) -> Result<(), StaleTicket> {
         self.task_leaves(id, ticket);
-        self.at_pool(now, id, |permits, gate, wakes| {
+        self.at_pool_rarely(now, id, |permits, gate, wakes| {
             permits.cancel(now, ticket, gate, wakes)
         })
         .unwrap_or(Err(StaleTicket))
@@ -122,13 +122,13 @@ impl World {
         ticket: Ticket,
         run_for: u64,
     ) -> Result<Instant, StaleTicket> {
-        self.at_pool(now, id, |permits, _, _| permits.renew(now, ticket, run_for))
+        self.at_pool_rarely(now, id, |permits, _, _| permits.renew(now, ticket, run_for))
             .unwrap_or(Err(StaleTicket))
     }
 
     /// Changes the number of slots: see [`Permits::resize`].
     pub fn pool_resize(&mut self, now: Instant, id: MachineId, concurrency: u32) {
-        self.at_pool(now, id, |permits, gate, wakes| {
+        self.at_pool_rarely(now, id, |permits, gate, wakes| {
             permits.resize(now, concurrency, gate, wakes)
         });
         self.pool_was_resized(now, id);
@@ -141,7 +141,7 @@ impl World {
 
     /// Grants again.
     pub fn pool_resume(&mut self, now: Instant, id: MachineId) {
-        self.at_pool(now, id, |permits, gate, wakes| permits.resume(now, gate, wakes));
+        self.at_pool_rarely(now, id, |permits, gate, wakes| permits.resume(now, gate, wakes));
     }
 
     /// Grants nothing before `until`: see [`Permits::cool_down`].
@@ -151,14 +151,14 @@ impl World {
 
     /// Stops the intake: see [`Permits::close`].
     pub fn pool_close(&mut self, now: Instant, id: MachineId, refuse_queue: bool, grace: u64) {
-        self.at_pool(now, id, |permits, gate, wakes| {
+        self.at_pool_rarely(now, id, |permits, gate, wakes| {
             permits.close(now, refuse_queue, grace, gate, wakes)
         });
     }
 
     /// Counts a lease of the past as active: see [`Permits::adopt`].
     pub fn pool_adopt(&mut self, now: Instant, id: MachineId, ask: Ask) -> Option<Ticket> {
-        self.at_pool(now, id, |permits, _, _| permits.adopt(now, ask))
+        self.at_pool_rarely(now, id, |permits, _, _| permits.adopt(now, ask))
             .flatten()
     }
 
@@ -170,7 +170,7 @@ impl World {
     }
 
     pub(super) fn pool_on_deadline(&mut self, now: Instant, id: MachineId) {
-        self.at_pool(now, id, |permits, gate, wakes| {
+        self.at_pool_rarely(now, id, |permits, gate, wakes| {
             permits.on_deadline(now, gate, wakes)
         });
     }
@@ -199,7 +199,30 @@ impl World {
         }
     }
 
-    /// Every call of a pool that may reach its gate goes through here: its gate is put together, and what it changed in others is carried on.
+    /// A call that is not made for every task: all of them share one copy of [`at_pool`](Self::at_pool), since in wasm
+    /// every copy is a download.
+    fn at_pool_rarely<T>(
+        &mut self,
+        now: Instant,
+        id: MachineId,
+        call: impl FnOnce(&mut Permits, &mut PoolGate<'_>, &mut Wakes) -> T,
+    ) -> Option<T> {
+        let mut call = Some(call);
+        let mut answer = None;
+        self.with_pool(now, id, &mut |permits, gate, wakes| {
+            answer = call.take().map(|call| call(permits, gate, wakes));
+        });
+        answer
+    }
+
+    #[inline(never)]
+    fn with_pool(&mut self, now: Instant, id: MachineId, call: Call<'_>) {
+        self.at_pool(now, id, call);
+    }
+
+    /// Every call of a pool that may reach its gate goes through here: its gate is put together, and what it changed in
+    /// others is carried on.
+    #[inline]
     fn at_pool<T>(
         &mut self,
         now: Instant,
@@ -218,23 +241,35 @@ impl World {
             watched: pool.adaptive.as_ref().map(|_| Watched::before(&pool.permits)),
         };
         let result = call(&mut pool.permits, &mut gate, self.wakes.of(id));
-        let sample = gate
-            .watched
-            .take()
-            .and_then(|watched| watched.sample(&pool.permits));
-        let scaled = sample.and_then(|sample| pool.adaptive.as_mut()?.sample(now, sample));
-        if let Some(scaled) = scaled {
-            pool.permits.resize(now, scaled.to, &mut gate, self.wakes.of(id));
+        if breaker.is_none() && gate.watched.is_none() {
+            self.timers.arm(id, pool.permits.next_deadline());
+        } else {
+            let (transitions, watched) = (gate.transitions, gate.watched);
+            self.carry_on(now, id, transitions, watched);
         }
-        let transitions = gate.transitions;
+        self.break_deadlocks(now);
+        Some(result)
+    }
+
+    /// What a call did to the breaker, and what it tells of the size that the pool should have.
+    #[inline(never)]
+    fn carry_on(&mut self, now: Instant, id: MachineId, transitions: Transitions, watched: Option<Watched>) {
+        let Some(pool) = self.pools.get_mut(id) else {
+            return;
+        };
+        let breaker = pool.breaker;
+        let sample = watched.and_then(|watched| watched.sample(&pool.permits));
+        let scaled = sample.and_then(|sample| pool.adaptive.as_mut()?.sample(now, sample));
         self.timers.arm(id, pool.permits.next_deadline());
         if let Some(breaker) = breaker {
             self.breaker_changed(now, breaker, transitions);
         }
         if let Some(scaled) = scaled {
+            self.pool_resize(now, id, scaled.to);
             self.note_scale(id, scaled);
         }
-        self.break_deadlocks(now);
-        Some(result)
     }
 }
+
+/// A call of one pool's permits, with what stands before them.
+type Call<'a> = &'a mut dyn FnMut(&mut Permits, &mut PoolGate<'_>, &mut Wakes);
