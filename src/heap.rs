@@ -1,4 +1,4 @@
-//! The allocator of the policy module: free lists by size, over memory that only grows, as wasm memory does.
+//! The allocator of the modules that only numbers enter: free lists by size, over memory that only grows, as wasm memory does.
 //!
 //! Sizes are powers of two and the middles between them, so at most a third of a block is unused, and what one table
 //! outgrew serves the next. Nothing is ever merged: a world's tables double and stay. The allocator that the standard
@@ -140,7 +140,11 @@ fn size_of(layout: Layout) -> Option<(usize, usize)> {
     })
 }
 
-#[cfg(all(target_arch = "wasm32", feature = "bindings", not(target_feature = "atomics")))]
+#[cfg(all(
+    target_arch = "wasm32",
+    not(target_feature = "atomics"),
+    any(feature = "bindings", feature = "bindings-store")
+))]
 mod wasm {
     use super::{Heap, Pages};
 
