@@ -298,11 +298,11 @@ test("asCompleted: a timeout covers all of it, and names it", async () => {
   const read: number[] = [];
   const error = (await rejection(
     (async () => {
-      for await (const { index } of asCompleted(tasks, { timeout: 30 })) read.push(index);
+      for await (const { index } of asCompleted(tasks, { timeout: 150 })) read.push(index);
     })(),
   )) as Error;
   assert.isTrue(isTimeoutError(error));
-  assert.equal(error.message, `Operation "asCompleted" timed out after 30 ms`);
+  assert.equal(error.message, `Operation "asCompleted" timed out after 150 ms`);
   assert.deepEqual(read, [0]);
   assert.isTrue(seen.signals[1]?.aborted);
   gates[1]?.resolve(0);

@@ -142,23 +142,13 @@ test("retry: Retry-After in seconds is the least that is waited", async () => {
   assert.isAtLeast((at[1] ?? 0) - (at[0] ?? 0), 995);
 });
 
-test("retry: Retry-After as a date, on the error or its response, is heeded too", async () => {
-  for (const place of ["headers", "response"] as const) {
-    const date = new Date(Date.now() + 2000);
-    const headers = { "retry-after": date.toUTCString() };
-    const error = Object.assign(transient(), place === "headers" ? { headers } : { response: { headers } });
-    const began = Date.now();
-    await rejection(
-      retry(
-        () => {
-          throw error;
-        },
-        quick({ attempts: 2 }),
-      ),
-    );
-    // A date is in whole seconds.
-    assert.isAtLeast(Date.now() - began, 900, place);
-  }
+test("retry: Retry-After as a date, on the error's response, is heeded too", async () => {
+  const headers = { "retry-after": new Date(Date.now() + 2000).toUTCString() };
+  const error = Object.assign(transient(), { response: { headers } });
+  const began = Date.now();
+  await attemptsFor(error, { attempts: 2 });
+  // A date is in whole seconds.
+  assert.isAtLeast(Date.now() - began, 900);
 });
 
 test("retry: retryAfter false does as the backoff says", async () => {
@@ -179,8 +169,8 @@ test("retry: a Retry-After beyond the deadline ends it at once", async () => {
 test("retry: nothing begins after the deadline", async () => {
   const attempts = await attemptsFor(transient(), {
     attempts: 1000,
-    deadline: 50,
-    backoff: { initial: 20, max: 20, jitter: "none" },
+    deadline: 200,
+    backoff: { initial: 80, max: 80, jitter: "none" },
   });
   assert.isAtLeast(attempts, 2);
   assert.isAtMost(attempts, 3);
@@ -311,7 +301,7 @@ test("retry in a pool: a timeout covers one attempt, the deadline all of them", 
 test("retry in a pool: a Retry-After cools the whole pool down", async () => {
   const pool = new Pool({ concurrency: 4, retry: quick() });
   const retried = pool.run(({ attempt }) => {
-    if (attempt === 1) throw Object.assign(transient(), { retryAfterMs: 40 });
+    if (attempt === 1) throw Object.assign(transient(), { retryAfterMs: 150 });
     return performance.now();
   });
   const began = performance.now();
@@ -319,7 +309,7 @@ test("retry in a pool: a Retry-After cools the whole pool down", async () => {
   const other = hold(pool);
   assert.isFalse(other.isRunning);
   await until(() => other.isRunning);
-  assert.isAtLeast(performance.now() - began, 35);
+  assert.isAtLeast(performance.now() - began, 140);
   other.end();
   await retried;
 });
