@@ -100,6 +100,8 @@ export const rustWasm = {
     const wasmTests = await cargoTest(tally, [...args, "--target", "wasm32-unknown-unknown"], {
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: wasmTestRunnerPath(),
       WASM_BINDGEN_TEST_TIMEOUT: "300",
+      // A panic names its line without it, and the runner reads a tenth of the bytes.
+      CARGO_PROFILE_DEV_DEBUG: "false",
     });
     if (hostTests === undefined || tally.failed > 0) return;
     const strays = differences(hostTests, wasmTests);
