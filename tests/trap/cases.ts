@@ -228,6 +228,49 @@ test("trap while wakes are carried out: nobody is left waiting, and the caller i
   assert.equal(await pool.run(() => "next"), "next");
 });
 
+test("trap inside a task that the pool has just started: those granted with it are told, and it goes on", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const other = new Pool({ concurrency: 1 });
+  pool.pause();
+  const first = pool.run(() => {
+    trapNow(other);
+    return "saw the trap";
+  });
+  const neighbour = hold(pool);
+  pool.resize(2);
+  pool.resume();
+  assert.equal(await first, "saw the trap");
+  assert.isTrue(isRuntimeTrapError(await rejection(neighbour.done)));
+  assert.isFalse(neighbour.isRunning);
+  assert.deepEqual([pool.active, pool.queued, pool.abandoned], [0, 0, 0]);
+  const again = [hold(pool), hold(pool), hold(pool)];
+  assert.deepEqual(
+    again.map(({ isRunning }) => isRunning),
+    [true, true, false],
+  );
+  for (const task of again) task.end();
+  await pool.onIdle();
+});
+
+test("trap while many wakes are pending: each of those who wait is answered once", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  pool.pause();
+  const waiting = Array.from({ length: 20 }, () => hold(pool));
+  trapAt("world_wake", 5);
+  pool.resize(20);
+  pool.resume();
+  assert.isFalse(isArmed());
+  const started = waiting.filter(({ isRunning }) => isRunning);
+  assert.lengthOf(started, 4);
+  assert.equal(pool.active, 4);
+  for (const task of waiting) {
+    if (task.isRunning) task.end("kept");
+    else assert.isTrue(isRuntimeTrapError(await rejection(task.done)));
+  }
+  for (const { done } of started) assert.equal(await done, "kept");
+  assert.equal(pool.active, 0);
+});
+
 test("trap while a task is cancelled: it rejects with its reason and its slot is free in that tick", async () => {
   const pool = new Pool({ concurrency: 1 });
   const { signal, abort } = watchedAbort();
