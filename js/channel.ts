@@ -185,8 +185,9 @@ export class Channel<T> implements Handle {
       number = this.#numbers;
       this.#numbers += 1;
       const id = number;
-      this.#values.set(id, sends.value);
       answer = ask(() => bindings.channel_send(this.#id, at, id, timeout, select));
+      // Not before: what a call that traps would have sent is not in the buffer of the new instance.
+      this.#values.set(id, sends.value);
     }
     let ticket: number | undefined;
     if (answer < TICKET_SPAN) {

@@ -15,6 +15,7 @@ const entry = `
 import { load } from "./dist/core.js";
 import { base64 } from "./tests/generated/trap_base64.js";
 import "./tests/trap/cases.ts";
+import "./tests/trap/store-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
 load(new WebAssembly.Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))));
 `;
@@ -39,6 +40,15 @@ async function bundled(name, last) {
           plugin.onResolve({ filter: /\/core_bg\.js$/ }, () => ({ path: join(root, "tests/trap/armed.ts") }));
           plugin.onResolve({ filter: /^trap-bindings$/ }, () => ({
             path: join(root, "tests/generated/trap_bg.js"),
+          }));
+          plugin.onResolve({ filter: /\/store_bg\.js$/ }, () => ({
+            path: join(root, "tests/trap/armed-store.ts"),
+          }));
+          plugin.onResolve({ filter: /^store-bindings$/ }, () => ({
+            path: join(root, "dist/generated/store_bg.js"),
+          }));
+          plugin.onResolve({ filter: /^#store-module$/ }, () => ({
+            path: join(root, "dist/store-module/browser.js"),
           }));
           // The module imports its glue by the name of its own build.
           plugin.onLoad({ filter: /\/dist\/core\.js$/ }, ({ path }) => ({

@@ -18,7 +18,7 @@ import {
 } from "tidegate";
 import { assert, rejection, test, thrown, turn } from "../conformance/registry.js";
 import { hold, unhandledDuring, until, watchedAbort } from "../conformance/waiting.js";
-import { callsOfTheDead, isArmed, trapAt } from "./armed.js";
+import { callsOfTheDead, isArmed, trapAt } from "./arming.js";
 
 const HOUR = 3_600_000;
 

@@ -1,0 +1,145 @@
+/**
+ * After a trap of the store: waiters know, what was written is still there with versions that never go back, and every
+ * handle goes on.
+ */
+
+import {
+  Barrier,
+  Cache,
+  Channel,
+  Event,
+  isRuntimeTrapError,
+  Pool,
+  type StateChange,
+  VersionedState,
+} from "tidegate";
+import { assert, deferred, rejection, test, thrown } from "../conformance/registry.js";
+import { hold } from "../conformance/waiting.js";
+import { callsOfTheDead, isArmed, trapAt } from "./arming.js";
+
+/** Traps in a call that changes nothing. */
+function trapNow(): void {
+  const looked = new VersionedState();
+  trapAt("state_stats");
+  try {
+    looked.metrics();
+  } catch (error) {
+    assert.isTrue(isRuntimeTrapError(error));
+  }
+  assert.isFalse(isArmed());
+}
+
+test("trap of the store: pools know nothing of it", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const running = hold(pool);
+  const queued = hold(pool);
+  trapNow();
+  assert.deepEqual([pool.active, pool.queued], [1, 1]);
+  running.end();
+  queued.end("queued");
+  assert.equal(await queued.done, "queued");
+});
+
+test("trap of the store: states keep their values, and versions never go back", async () => {
+  const state = new VersionedState<number>();
+  const old = state.set("a", 1);
+  const seen = state.set("b", 2);
+  const changes: StateChange<number>[] = [];
+  state.subscribe({ prefix: "" }, (change) => changes.push(change));
+  const waiting = state.waitFor("a", (value) => value === 100);
+  trapNow();
+  assert.isTrue(isRuntimeTrapError(await rejection(waiting)));
+  assert.equal(state.get("a")?.value, 1);
+  assert.equal(state.get("b")?.value, 2);
+  assert.isAbove(state.get("a")?.version ?? 0, Math.max(old, seen));
+  assert.isFalse(state.compareAndSet("a", old, 5), "a version of before is nobody's now");
+  assert.isTrue(state.compareAndSet("a", state.get("a")?.version ?? 0, 6));
+  const before = changes.length;
+  state.set("c", 3);
+  assert.lengthOf(changes, before + 1, "subscribers are still told");
+  assert.equal(await state.update("a", (value) => (value ?? 0) + 1), 7);
+});
+
+test("trap of the store: caches are empty, loads that run end well, and those who waited for theirs know", async () => {
+  const cache = new Cache<string>();
+  cache.set("kept", "before");
+  const { promise, resolve } = deferred<string>();
+  const loading = cache.load("slow", () => promise);
+  const sharing = cache.load("slow", () => "never called");
+  const outcome = sharing.then(
+    (value) => value,
+    (error: unknown) => (isRuntimeTrapError(error) ? "told" : "lost"),
+  );
+  trapNow();
+  assert.isUndefined(cache.get("kept"));
+  resolve("loaded");
+  assert.equal(await loading, "loaded");
+  assert.include(["told", "loaded"], await outcome);
+  cache.set("kept", "after");
+  assert.equal(cache.get("kept"), "after");
+  assert.equal(await cache.load("other", () => "fresh"), "fresh");
+  assert.equal(cache.size >= 2, true);
+});
+
+test("trap of the store: a channel keeps what it holds, in order, and those who wait know", async () => {
+  const channel = new Channel<number>(2);
+  const empty = new Channel<number>(1);
+  const closed = new Channel<number>(1);
+  closed.close();
+  await channel.send(1);
+  await channel.send(2);
+  const sending = channel.send(3);
+  const receiving = empty.receive();
+  const outcomes = Promise.allSettled([sending, receiving]);
+  trapNow();
+  for (const outcome of await outcomes)
+    assert.isTrue(isRuntimeTrapError((outcome as PromiseRejectedResult).reason));
+  assert.equal(await channel.receive(), 1);
+  assert.equal(await channel.receive(), 2);
+  assert.isUndefined(channel.tryReceive(), "what was not sent is not there");
+  assert.isTrue(empty.trySend(9));
+  assert.equal(await empty.receive(), 9);
+  assert.isTrue(closed.closed);
+  assert.isUndefined(await closed.receive());
+});
+
+test("trap of the store: events stay set, barriers begin anew, and those who wait know", async () => {
+  const set = new Event();
+  set.set();
+  const event = new Event();
+  const barrier = new Barrier(2);
+  const outcomes = Promise.allSettled([event.wait(), barrier.arrive()]);
+  trapNow();
+  for (const outcome of await outcomes)
+    assert.isTrue(isRuntimeTrapError((outcome as PromiseRejectedResult).reason));
+  assert.isTrue(set.isSet);
+  await set.wait();
+  const waiting = event.wait();
+  event.set();
+  await waiting;
+  assert.sameMembers(await Promise.all([barrier.arrive(), barrier.arrive()]), [true, false]);
+});
+
+test("trap of the store in a call: it throws RuntimeTrapError or rejects with it, and the next works", async () => {
+  const state = new VersionedState<number>();
+  trapAt("state_set");
+  assert.isTrue(isRuntimeTrapError(thrown(() => state.set("a", 1))));
+  state.set("a", 2);
+  assert.equal(state.get("a")?.value, 2);
+  const cache = new Cache<number>();
+  trapAt("cache_load");
+  assert.isTrue(isRuntimeTrapError(await rejection(cache.load("a", () => 1))));
+  assert.equal(await cache.load("a", () => 2), 2);
+  const channel = new Channel<number>(1);
+  trapAt("channel_send");
+  assert.isTrue(isRuntimeTrapError(await rejection(channel.send(1))));
+  await channel.send(2);
+  assert.equal(await channel.receive(), 2);
+  trapAt("barrier_open");
+  assert.isTrue(isRuntimeTrapError(thrown(() => new Barrier(2))));
+  assert.isDefined(new Barrier(2));
+});
+
+test("trap of the store: the instance that trapped is never called again", () => {
+  assert.deepEqual(callsOfTheDead(), []);
+});
