@@ -23,6 +23,16 @@ export { Event } from "./event.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
 export type { KeyedEvents, KeyedOptions } from "./keyed.js";
+export {
+  type LockEvents,
+  type LockLease,
+  type LockMetrics,
+  type LockOptions,
+  type LockOwner,
+  LockSet,
+  type LockSetOptions,
+  type LockTimeout,
+} from "./locks.js";
 export { type LogEvent, setLogger } from "./log.js";
 export { type Alert, type CounterMetric, Metrics, type MetricsSnapshot } from "./metrics.js";
 export { type Policy, type PolicyOptions, policy } from "./policy.js";

@@ -11,6 +11,7 @@ import "./errors.js";
 import "./gather.js";
 import "./groups.js";
 import "./loading.js";
+import "./locks.js";
 import "./observed.js";
 import "./options.js";
 import "./policy.js";

@@ -1,6 +1,7 @@
-//! The policies of the store module across the wasm boundary: caches, states, counters, channels, events, barriers.
+//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects.
 //!
-//! A list of ids that goes with a call is pushed before it, one id at a time: nothing of variable length crosses.
+//! A list of ids that goes with a call is pushed before it, one id at a time, and a list that comes of one is read after it:
+//! nothing of variable length crosses.
 
 use super::tagged;
 use crate::machine::permits::Patience;
@@ -11,6 +12,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 mod between;
 mod cache;
+mod locks;
+mod objects;
 mod state;
 
 /// What the host of a machine is to look at after a call, because there may be something to drop or to tell.
@@ -28,6 +31,28 @@ static IDS: Ids = Ids(UnsafeCell::new(Vec::new()));
 pub fn push_id(id: u32) {
     // SAFETY: see the `Sync` implementation above.
     unsafe { (*IDS.0.get()).push(id) }
+}
+
+struct Told(UnsafeCell<Vec<f64>>);
+
+// SAFETY: as for `Area`.
+unsafe impl Sync for Told {}
+
+static TOLD: Told = Told(UnsafeCell::new(Vec::new()));
+
+/// One number of the list that the last call came with.
+#[wasm_bindgen]
+pub fn told(index: u32) -> f64 {
+    // SAFETY: see the `Sync` implementation above.
+    unsafe { (&*TOLD.0.get()).get(index as usize).copied().unwrap_or(-1.0) }
+}
+
+/// Leaves a list to be read; how long it is.
+fn tell(numbers: Vec<f64>) -> u32 {
+    let length = numbers.len() as u32;
+    // SAFETY: see the `Sync` implementation above.
+    unsafe { *TOLD.0.get() = numbers };
+    length
 }
 
 /// The ids that were pushed for this call; none are left.

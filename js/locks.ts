@@ -1,0 +1,444 @@
+import { now } from "./clock.js";
+import { dispose } from "./dispose.js";
+import { ConflictError, DeadlockError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/store_bg.js";
+import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
+import { LockNames } from "./lock-names.js";
+import { type LockOwner, labelOfNumber, numberOf, release } from "./lock-owners.js";
+import { abortSignal, milliseconds, object, reject as refuse } from "./options.js";
+import { CONFLICT, DEADLOCK } from "./refusal.js";
+import { onAbort } from "./signals.js";
+import { area, ask, hold, open, register, settle } from "./store.js";
+import type { Lease } from "./work.js";
+
+export type { LockOwner } from "./lock-owners.js";
+
+/** How a lock set behaves. */
+export interface LockSetOptions {
+  /** In metrics, events and errors. @default "locks" */
+  name?: string;
+  /** Locks that are taken before all others, in this order. @default none: all are taken by name */
+  order?: readonly string[];
+}
+
+/** What a caller says about a claim. */
+export interface LockOptions {
+  /**
+   * Who asks: a string, or an object such as `ctx`. It passes the locks that it holds already, and is told at once when its
+   * waiting would close a cycle. To name an owner is to say that it does nothing else while it waits. @default nobody
+   */
+  owner?: LockOwner;
+  /** Milliseconds that all of it may take; 0 would not wait. @default 10,000 to acquire, 30,000 to reserve, since several must be free at once */
+  timeout?: number;
+  /** Gives up. */
+  signal?: AbortSignal;
+}
+
+/** Locks that are held. */
+export interface LockLease extends Lease {
+  /** What is held, in the order in which it was taken. */
+  readonly names: readonly string[];
+}
+
+/** A `TimeoutError` of locks says more. */
+export interface LockTimeout {
+  /** All that was wanted, in the order of taking. */
+  readonly wanted: readonly string[];
+  /** What was held when the time was over; it has been given back. */
+  readonly held: readonly string[];
+  /** What somebody else held then. */
+  readonly taken: readonly string[];
+}
+
+/** What a lock set tells those who listen. */
+export interface LockEvents {
+  /** `wanted` was asked for while `held` was held, though it has been the other way round, or a declared order says so. Told once for each pair, before it ever deadlocks. */
+  inversion: { held: string; wanted: string; declared: boolean };
+  /** Somebody was refused, because its waiting would never have ended. */
+  deadlock: { chain: readonly string[] };
+}
+
+/** Every number of a lock set. */
+export interface LockMetrics {
+  readonly name: string;
+  /** Leases that are held. */
+  readonly held: number;
+  readonly waiting: number;
+  readonly granted: number;
+  readonly timeouts: number;
+  readonly conflicts: number;
+  readonly deadlocks: number;
+}
+
+interface Claim {
+  readonly names: readonly string[];
+  readonly unit: boolean;
+  readonly owner: LockOwner | undefined;
+  readonly number: number;
+  readonly timeout: number;
+}
+
+interface Waiter {
+  readonly claim: Claim;
+  readonly resolve: (lease: LockLease) => void;
+  readonly reject: (reason: unknown) => void;
+  unwatch: () => void;
+}
+
+// Which set a step of a chain is about: one graph stands over all of them.
+const sets = new Map<number, WeakRef<LockSet>>();
+
+/**
+ * Locks by name, several at a time, that cannot hang unseen.
+ *
+ * `acquire` takes its locks one after the other in one order for all callers, the declared one and then by name. `reserve`
+ * takes all of them in one step or none, and holds nothing while it waits. Each lock is served first come, first served;
+ * a reservation that cannot be served yet may be passed, at most 16 times.
+ *
+ * A cycle of owners who wait for each other is found the moment it forms, through the locks of any set, and its youngest
+ * wait is rejected with `DeadlockError` and the chain. Without owners nothing is guessed.
+ *
+ * @example
+ * ```ts
+ * import { LockSet } from "tidegate";
+ *
+ * const locks = new LockSet();
+ * {
+ *   using both = await locks.acquire(["stats", "cache"]);
+ *   console.log(both.names, locks.tryAcquire(["cache"])); // → [ 'cache', 'stats' ] undefined
+ * }
+ * console.log(locks.isHeld("cache")); // → false
+ * ```
+ */
+export class LockSet implements Handle {
+  readonly #name: string;
+  readonly #order: readonly string[];
+  readonly #names: LockNames;
+  readonly #events: Events<LockEvents>;
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #leases = new Set<Held>();
+  #granted = 0;
+  #timeouts = 0;
+  #conflicts = 0;
+  #deadlocks = 0;
+  #id: number;
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: LockSetOptions = {}) {
+    object("options", options);
+    const { name = "locks", order = [] } = options;
+    if (typeof name !== "string") refuse("name", "a string", name);
+    this.#name = name;
+    this.#order = listOf("order", order);
+    this.#names = new LockNames(this.#order);
+    this.#events = new Events("locks", name);
+    this.#id = open("lock sets", () => this.#open());
+    this.#register();
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /**
+   * Takes locks one after the other, waiting for each, and keeps what it has while it waits for the next.
+   *
+   * @throws TimeoutError, which is also a {@link LockTimeout}; DeadlockError; after an abort `signal.reason`. Nothing is held then.
+   */
+  acquire(names: string | readonly string[], options?: LockOptions): Promise<LockLease> {
+    return this.#wait(names, false, options, 10_000);
+  }
+
+  /** Takes locks if all of them are free now and nobody waits for them; `undefined` if waiting would help. */
+  tryAcquire(names: string | readonly string[], options: { owner?: LockOwner } = {}): LockLease | undefined {
+    const claim = this.#claim(names, false, options.owner, 0);
+    const answer = this.#ask(claim);
+    const lease = answer < TICKET_SPAN ? this.#grant(answer, claim) : undefined;
+    if (lease === undefined) this.#over(claim);
+    settle();
+    return lease;
+  }
+
+  /**
+   * Takes all of the locks in one step, as soon as all of them are free, and holds none before.
+   *
+   * @throws ConflictError at once for a timeout of 0; TimeoutError, which is also a {@link LockTimeout}; DeadlockError; after an abort `signal.reason`
+   */
+  reserve(names: string | readonly string[], options?: LockOptions): Promise<LockLease> {
+    return this.#wait(names, true, options, 30_000);
+  }
+
+  /** Whether somebody holds a lock, or waits for it. */
+  isHeld(name: string): boolean {
+    return this.#waiting(name) >= 0;
+  }
+
+  /** How many wait for a lock. */
+  waiting(name: string): number {
+    return Math.max(0, this.#waiting(name));
+  }
+
+  /** Every number of this set. */
+  metrics(): LockMetrics {
+    return {
+      name: this.#name,
+      held: this.#leases.size,
+      waiting: this.#waiters.size,
+      granted: this.#granted,
+      timeouts: this.#timeouts,
+      conflicts: this.#conflicts,
+      deadlocks: this.#deadlocks,
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof LockEvents>(event: K, fn: (detail: LockEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number): void {
+    const waiter = this.#leave(ticket);
+    if (waiter === undefined) return;
+    if (why < REFUSED) {
+      waiter.resolve(this.#grant(ticket, waiter.claim));
+    } else {
+      const error = this.#error(why - REFUSED, ticket, waiter.claim);
+      this.#over(waiter.claim);
+      waiter.reject(error);
+    }
+  }
+
+  /** @internal Starts again after a trap with the same leases. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const waiters = [...this.#waiters.values()];
+    this.#waiters.clear();
+    sets.delete(this.#id);
+    this.#id = this.#open();
+    this.#register();
+    for (const lease of this.#leases) {
+      // Those were held together before, so they can be now; an answer for owners or requests alike begins with the ticket.
+      lease.ticket = this.#ask({ ...lease.claim, unit: true, timeout: 0 });
+    }
+    return () => {
+      for (const waiter of waiters) {
+        waiter.unwatch();
+        this.#over(waiter.claim);
+        waiter.reject(error);
+      }
+    };
+  }
+
+  #wait(
+    names: string | readonly string[],
+    unit: boolean,
+    options: LockOptions | undefined,
+    usual: number,
+  ): Promise<LockLease> {
+    return new Promise((resolve, reject) => {
+      const { owner, timeout = usual, signal } = object("options", options) ?? {};
+      milliseconds("timeout", timeout);
+      abortSignal("signal", signal)?.throwIfAborted();
+      const claim = this.#claim(names, unit, owner, timeout);
+      const answer = this.#ask(claim);
+      if (answer < TICKET_SPAN) {
+        resolve(this.#grant(answer, claim));
+      } else if (answer >= 3 * TICKET_SPAN) {
+        const error = this.#error(answer - 3 * TICKET_SPAN, -1, claim);
+        this.#over(claim);
+        reject(error);
+      } else {
+        const ticket = answer - TICKET_SPAN;
+        const waiter: Waiter = { claim, resolve, reject, unwatch: () => {} };
+        waiter.unwatch = onAbort(signal, () => {
+          this.#leave(ticket);
+          this.#over(claim);
+          ask(() => bindings.locks_leave(this.#id, now(), ticket));
+          reject(signal?.reason);
+          settle();
+        });
+        if (this.#waiters.size === 0) hold(this.#id, this);
+        this.#waiters.set(ticket, waiter);
+      }
+      this.#warn();
+      settle();
+    });
+  }
+
+  #claim(
+    names: string | readonly string[],
+    unit: boolean,
+    owner: LockOwner | undefined,
+    timeout: number,
+  ): Claim {
+    if (owner !== undefined && typeof owner !== "string" && (typeof owner !== "object" || owner === null)) {
+      refuse("owner", "a string or an object", owner);
+    }
+    // By name, so that two callers never disagree; the machine puts the declared order first.
+    const list = [...new Set(listOf("names", typeof names === "string" ? [names] : names))].sort();
+    return { names: list, unit, owner, timeout, number: owner === undefined ? -1 : numberOf(owner) };
+  }
+
+  #ask({ names, unit, number, timeout }: Claim): number {
+    return ask(() => {
+      for (const name of names) bindings.push_id(this.#names.number(name));
+      return bindings.locks_claim(this.#id, now(), unit ? 1 : 0, number, timeout);
+    });
+  }
+
+  #grant(ticket: number, claim: Claim): LockLease {
+    this.#granted += 1;
+    const lease = new Held(ticket, claim, this.#inOrder(claim.names), (ended) => {
+      if (!this.#leases.delete(ended)) return;
+      ask(() => bindings.locks_leave(this.#id, now(), ended.ticket));
+      this.#over(claim);
+      settle();
+      this.#names.sweep((lock) => bindings.locks_waiting(this.#id, lock) < 0);
+    });
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  #over(claim: Claim): void {
+    if (claim.owner !== undefined) release(claim.owner);
+  }
+
+  #inOrder(names: readonly string[]): readonly string[] {
+    const declared = this.#order.filter((name) => names.includes(name));
+    return [...declared, ...names.filter((name) => !declared.includes(name))];
+  }
+
+  #leave(ticket: number): Waiter | undefined {
+    const waiter = this.#waiters.get(ticket);
+    if (waiter === undefined) return undefined;
+    this.#waiters.delete(ticket);
+    waiter.unwatch();
+    if (this.#waiters.size === 0) hold(this.#id, undefined);
+    return waiter;
+  }
+
+  #error(code: number, ticket: number, claim: Claim): Error {
+    const length = ask(() => bindings.locks_report(this.#id, now(), ticket));
+    let at = 0;
+    const next = () => {
+      at += 1;
+      return bindings.told(at - 1);
+    };
+    const list = () => Array.from({ length: Math.max(0, next()) }, () => this.#names.name(next()));
+    const [wanted, held, taken] = [list(), list(), list()];
+    const who = `Locks "${this.#name}"`;
+    if (code === DEADLOCK) {
+      const steps: (readonly [owner: number, set: number, lock: number])[] = [];
+      while (at < length) steps.push([next(), next(), next()]);
+      const chain = steps.map(([owner, set, lock], index) => {
+        const after = steps[(index + 1) % steps.length]?.[0] ?? -1;
+        const awaited = set < 0 ? `the end of ${labelOfNumber(after)}` : lockOf(set, lock);
+        return `${labelOfNumber(owner)} waits for ${awaited}`;
+      });
+      this.#deadlocks += 1;
+      if (this.#events.heard("deadlock")) this.#events.emit("deadlock", { chain });
+      return new DeadlockError(
+        `${who}: waiting for ${quoted(wanted)} would never end: ${chain.join(", ")}`,
+        chain,
+      );
+    }
+    if (code === CONFLICT) {
+      this.#conflicts += 1;
+      return new ConflictError(
+        `${who}: ${quoted(wanted)} cannot be had together: ${quoted(taken)} taken by others`,
+        taken,
+      );
+    }
+    this.#timeouts += 1;
+    const details = `held: ${quoted(held)}; taken by others: ${quoted(taken)}`;
+    const verb = claim.unit ? "reserve" : "acquire";
+    const error = new TimeoutError(`${verb} ${quoted(wanted)} of ${this.#name} (${details})`, claim.timeout);
+    return Object.assign(error, { wanted, held, taken } satisfies LockTimeout);
+  }
+
+  #warn(): void {
+    while (this.#events.heard("inversion") && ask(() => bindings.locks_inversion(this.#id, now())) === 1) {
+      const view = area();
+      const [held, wanted] = [view[LIST] as number, view[LIST + 1] as number];
+      this.#events.emit("inversion", {
+        held: this.#names.name(held),
+        wanted: this.#names.name(wanted),
+        declared: view[LIST + 2] === 1,
+      });
+    }
+  }
+
+  #waiting(name: string): number {
+    const lock = this.#names.find(name);
+    return lock === undefined ? -1 : ask(() => bindings.locks_waiting(this.#id, lock));
+  }
+
+  #open(): number {
+    for (const name of this.#order) bindings.push_id(this.#names.number(name));
+    return bindings.locks_open();
+  }
+
+  #register(): void {
+    sets.set(this.#id, new WeakRef<LockSet>(this));
+    register(this, this.#id, (id) => {
+      sets.delete(id);
+      bindings.locks_drop(id);
+    });
+  }
+
+  /** @internal What a chain calls a lock. */
+  label(lock: number): string {
+    return `lock "${this.#names.name(lock)}" of "${this.#name}"`;
+  }
+}
+
+function lockOf(set: number, lock: number): string {
+  return sets.get(set)?.deref()?.label(lock) ?? "a lock";
+}
+
+function quoted(names: readonly string[]): string {
+  return names.length === 0 ? "none" : names.map((name) => `"${name}"`).join(", ");
+}
+
+function listOf(name: string, value: unknown): readonly string[] {
+  if (!Array.isArray(value) || value.some((one) => typeof one !== "string")) {
+    refuse(name, "a list of strings", value);
+  }
+  return [...value];
+}
+
+let leases = 0;
+
+class Held implements LockLease {
+  readonly id: number;
+  readonly names: readonly string[];
+  readonly claim: Claim;
+  ticket: number;
+  #release: ((lease: Held) => void) | undefined;
+
+  constructor(ticket: number, claim: Claim, names: readonly string[], release: (lease: Held) => void) {
+    leases += 1;
+    this.id = leases;
+    this.ticket = ticket;
+    this.claim = claim;
+    this.names = names;
+    this.#release = release;
+  }
+
+  /** Locks do not expire: true as long as they are held. */
+  renew(): boolean {
+    return this.#release !== undefined;
+  }
+
+  release(): void {
+    const release = this.#release;
+    this.#release = undefined;
+    release?.(this);
+  }
+
+  [dispose](): void {
+    this.release();
+  }
+}
