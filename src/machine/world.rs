@@ -92,6 +92,7 @@ pub struct World {
     families: family::Families,
     kin: Option<family::Kin>,
     locks_give_way: Option<fn(&mut World, Instant, Deadlock)>,
+    pools_give_way: Option<fn(&mut World, Instant, MachineId, Ticket)>,
     handlers: Vec<(Kind, OnDeadline)>,
     // What breakers did that nobody has heard of yet.
     changes: VecDeque<(MachineId, Transition)>,
@@ -115,6 +116,7 @@ impl World {
             families: family::Families::default(),
             kin: None,
             locks_give_way: None,
+            pools_give_way: None,
             handlers: Vec::new(),
             changes: VecDeque::new(),
             scales: VecDeque::new(),

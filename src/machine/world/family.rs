@@ -196,7 +196,9 @@ impl World {
                 Some(Kind::Pool) => {
                     self.families.keep(Some(victim), deadlock.chain);
                     // In the graph it waits, so in the pool it waits too.
-                    let _left = self.pool_cancel(now, victim.machine, victim.ticket);
+                    if let Some(give_way) = self.pools_give_way {
+                        give_way(self, now, victim.machine, victim.ticket);
+                    }
                     self.refuse_for_deadlock(victim);
                 }
                 _ => {

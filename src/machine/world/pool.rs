@@ -33,6 +33,10 @@ impl World {
     /// Makes a pool. `None` when there are 2^24 already.
     pub fn open_pool(&mut self, config: PoolConfig) -> Option<MachineId> {
         self.in_time(Kind::Pool, Self::pool_on_deadline);
+        // Set here and not called by name, so that a world of locks alone links no pools.
+        self.pools_give_way = Some(|world, now, id, ticket| {
+            let _left = world.pool_cancel(now, id, ticket);
+        });
         self.pools.insert(Pool {
             permits: Permits::new(config.concurrency, config.queue),
             rate: None,
