@@ -35,6 +35,17 @@ export {
 } from "./locks.js";
 export { type LogEvent, setLogger } from "./log.js";
 export { type Alert, type CounterMetric, Metrics, type MetricsSnapshot } from "./metrics.js";
+export {
+  ConnectionPool,
+  type ConnectionPoolOptions,
+  type Durations,
+  type ObjectEvents,
+  type ObjectMetrics,
+  type ObjectOptions,
+  ObjectPool,
+  type ObjectPoolOptions,
+  type Pooled,
+} from "./object-pool.js";
 export { type Policy, type PolicyOptions, policy } from "./policy.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
 export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";

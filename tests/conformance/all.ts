@@ -12,6 +12,7 @@ import "./gather.js";
 import "./groups.js";
 import "./loading.js";
 import "./locks.js";
+import "./object-pool.js";
 import "./observed.js";
 import "./options.js";
 import "./policy.js";

@@ -1,0 +1,409 @@
+/** The pool behind `ObjectPool` and `ConnectionPool`: objects by key, used again instead of made anew. */
+
+import { now } from "./clock.js";
+import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { Events } from "./events.js";
+import * as bindings from "./generated/store_bg.js";
+import { type Handle, LIST, TICKET_SPAN } from "./instance.js";
+import { reportError } from "./log.js";
+import { Names } from "./names.js";
+import { callable, integer, milliseconds, object, reject as refuse } from "./options.js";
+import { CLOSED } from "./refusal.js";
+import { onAbort } from "./signals.js";
+import { area, ask, open, register, settle } from "./store.js";
+import { type ParsedWait, Waiters } from "./waiting.js";
+
+/** What is done with the objects, and for how long they are kept; `create` is the pool's own. */
+export interface ObjectOptions<T> {
+  /** In metrics, events and errors. @default "objects" */
+  name?: string;
+  /** Makes an object fit to be used again; one for which this throws is destroyed. @default nothing is done */
+  reset?: (value: T) => unknown;
+  /** Whether an idle object is still good, asked before it is used again. @default it is */
+  validate?: (value: T) => boolean | PromiseLike<boolean>;
+  /** Takes an object apart that is not used any more. @default nothing is done */
+  destroy?: (value: T) => unknown;
+  /** How many there are at most, of each key where there are keys. @default 10: enough to overlap, few enough for any server */
+  max?: number;
+  /** Milliseconds after which an object is destroyed as soon as nobody uses it. @default no limit */
+  maxAge?: number;
+  /** Milliseconds after which an object that nobody used is destroyed. @default no limit */
+  idle?: number;
+  /** Bytes that using one again saves, for `bytesSaved`. @default 0 */
+  bytes?: number;
+}
+
+/** What a pool of objects tells those who listen. */
+export interface ObjectEvents {
+  created: { id: number; key: string };
+  destroyed: { id: number; key: string };
+}
+
+/** How long something took, in milliseconds. */
+export interface Durations {
+  readonly count: number;
+  readonly total: number;
+  readonly max: number;
+}
+
+/** Every number of a pool of objects. */
+export interface ObjectMetrics {
+  readonly name: string;
+  /** Objects, those being made included. */
+  readonly size: number;
+  readonly inUse: number;
+  readonly idle: number;
+  readonly waiting: number;
+  readonly requests: number;
+  /** Requests that got one that was there. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Hits among both; 0 before the first. */
+  readonly hitRatio: number;
+  readonly created: number;
+  readonly failed: number;
+  readonly returned: number;
+  readonly invalid: number;
+  readonly destroyed: number;
+  readonly timeouts: number;
+  readonly bytesSaved: number;
+  readonly acquireMs: Durations;
+  readonly resetMs: Durations;
+}
+
+/** One object, whoever has it. */
+export interface Thing<T> {
+  ticket: number;
+  readonly key: number;
+  readonly id: number;
+  state: "making" | "used" | "idle";
+  value: T | undefined;
+  createdAt: number;
+  uses: number;
+}
+
+/** The objects of one handle. */
+export class Objects<T> implements Handle {
+  readonly name: string;
+  readonly events: Events<ObjectEvents>;
+  readonly #create: (key: string) => T | PromiseLike<T>;
+  readonly #options: ObjectOptions<T>;
+  readonly #open: () => number;
+  readonly #keys = new Names();
+  // Objects and waiters of each key: one without any is forgotten.
+  readonly #users: number[] = [];
+  readonly #things = new Map<number, Thing<T>>();
+  readonly #acquiring: Tally = new Tally();
+  readonly #resetting: Tally = new Tally();
+  #waiting = 0;
+  #made = 0;
+  #closed = false;
+  #empty: (() => void)[] = [];
+  readonly #waiters = new Waiters(
+    this,
+    () => this.#id,
+    (ticket) => this.#call(() => bindings.objects_cancel(this.#id, now(), ticket)),
+    (code, timeout) => this.#refusal(code, timeout),
+  );
+  #id: number;
+
+  constructor(create: (key: string) => T | PromiseLike<T>, options: ObjectOptions<T>) {
+    object("options", options);
+    const { name = "objects", max = 10, maxAge, idle, bytes = 0 } = options;
+    if (typeof name !== "string") refuse("name", "a string", name);
+    for (const hook of ["reset", "validate", "destroy"] as const) {
+      if (options[hook] !== undefined) callable(hook, options[hook]);
+    }
+    integer("max", max, 1, 4_294_967_294);
+    integer("bytes", bytes, 0);
+    const [age, rest] = [maxAge, idle].map((limit, index) =>
+      limit === undefined ? Number.POSITIVE_INFINITY : milliseconds(index === 0 ? "maxAge" : "idle", limit),
+    ) as [number, number];
+    this.name = name;
+    this.events = new Events("objects", name);
+    this.#create = create;
+    this.#options = { ...options, bytes };
+    this.#open = () => bindings.objects_open(max, age, rest);
+    this.#id = open("pools of objects", this.#open);
+    register(this, this.#id, bindings.objects_drop);
+  }
+
+  /** Gives an object of a key that is good to use. */
+  async acquire(key: string, wait: ParsedWait): Promise<Thing<T>> {
+    wait.signal?.throwIfAborted();
+    const began = now();
+    const preparing = this.#grant(key, wait).then((thing) => this.#prepare(thing));
+    const thing = await this.#unlessAborted(preparing, wait.signal);
+    this.#acquiring.add(now() - began);
+    thing.uses += 1;
+    return thing;
+  }
+
+  /** Takes an object back, to be used again or not. */
+  async giveBack(thing: Thing<T>, reusable: boolean): Promise<void> {
+    let good = reusable;
+    const { reset } = this.#options;
+    if (good && reset !== undefined) {
+      const began = now();
+      try {
+        await reset(thing.value as T);
+      } catch {
+        good = false;
+      }
+      this.#resetting.add(now() - began);
+    }
+    const kept = ask(() => bindings.objects_give_back(this.#id, now(), thing.ticket, good ? 1 : 0)) === 1;
+    if (kept) thing.state = "idle";
+    else this.#destroy(thing);
+    this.#settle();
+  }
+
+  /** Gives no object out any more; resolves when all are back and destroyed. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#call(() => bindings.objects_close(this.#id, now()));
+    if (this.#things.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#empty.push(resolve));
+  }
+
+  metrics(): ObjectMetrics {
+    ask(() => bindings.objects_stats(this.#id));
+    const at = (index: number) => area()[LIST + index] as number;
+    const idle = [...this.#things.values()].filter(({ state }) => state === "idle").length;
+    const [hits, misses] = [at(1), at(2)];
+    return {
+      name: this.name,
+      size: this.#things.size,
+      inUse: this.#things.size - idle,
+      idle,
+      waiting: this.#waiting,
+      requests: at(0),
+      hits,
+      misses,
+      hitRatio: hits + misses === 0 ? 0 : hits / (hits + misses),
+      created: at(3),
+      failed: at(4),
+      returned: at(5),
+      invalid: at(6),
+      destroyed: at(7),
+      timeouts: at(8),
+      bytesSaved: hits * (this.#options.bytes ?? 0),
+      acquireMs: this.#acquiring.durations(),
+      resetMs: this.#resetting.durations(),
+    };
+  }
+
+  keyOf(thing: Thing<T>): string {
+    return this.#keys.name(thing.key) ?? "";
+  }
+
+  /** @internal Carries out a decision. */
+  wake(ticket: number, why: number): void {
+    this.#waiters.wake(ticket, why);
+  }
+
+  /** @internal Destroys what time has taken. */
+  errand(): void {
+    this.#sweep();
+  }
+
+  /** @internal Starts again after a trap with the objects that there are; their ages begin anew. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const reject = this.#waiters.clear();
+    const things = [...this.#things.values()];
+    this.#things.clear();
+    this.#id = this.#open();
+    register(this, this.#id, bindings.objects_drop);
+    for (const thing of things) {
+      thing.ticket = bindings.objects_acquire(this.#id, now(), thing.key, 0) - 2 * TICKET_SPAN;
+      this.#things.set(thing.ticket, thing);
+      if (thing.state !== "making") bindings.objects_made(this.#id, now(), thing.ticket);
+    }
+    // Only when all have their places: an idle one would be given to the next that asks for a place.
+    for (const { ticket, state } of things) {
+      if (state === "idle") bindings.objects_give_back(this.#id, now(), ticket, 1);
+    }
+    if (this.#closed) bindings.objects_close(this.#id, now());
+    return () => reject(error);
+  }
+
+  #grant(key: string, wait: ParsedWait): Promise<Thing<T>> {
+    return new Promise((resolve, reject) => {
+      const id = this.#keys.id(key);
+      this.#use(id, 1);
+      const answer = ask(() => bindings.objects_acquire(this.#id, now(), id, wait.timeout));
+      const over = () => this.#use(id, -1);
+      if (answer >= 3 * TICKET_SPAN) {
+        reject(this.#refusal(answer - 3 * TICKET_SPAN, wait.timeout));
+        over();
+      } else if (answer >= TICKET_SPAN && answer < 2 * TICKET_SPAN) {
+        const waiter = answer - TICKET_SPAN;
+        this.#waiting += 1;
+        const left = () => {
+          this.#waiting -= 1;
+          over();
+        };
+        const come = () => {
+          resolve(
+            this.#granted(
+              ask(() => bindings.objects_claim(this.#id, waiter)),
+              id,
+            ),
+          );
+          left();
+        };
+        this.#waiters.enter(waiter, wait, come, (reason) => {
+          reject(reason);
+          left();
+        });
+      } else {
+        resolve(this.#granted(answer, id));
+        over();
+      }
+      this.#settle();
+    });
+  }
+
+  #granted(answer: number, key: number): Thing<T> {
+    const makes = answer >= 2 * TICKET_SPAN;
+    const ticket = makes ? answer - 2 * TICKET_SPAN : answer;
+    const there = this.#things.get(ticket);
+    if (!makes && there !== undefined) {
+      there.state = "used";
+      return there;
+    }
+    this.#made += 1;
+    const id = this.#made;
+    const thing: Thing<T> = { ticket, key, id, state: "making", value: undefined, createdAt: 0, uses: 0 };
+    this.#things.set(ticket, thing);
+    this.#use(key, 1);
+    return thing;
+  }
+
+  /** Makes an object, or sees to it that one that was there is still good. */
+  async #prepare(thing: Thing<T>): Promise<Thing<T>> {
+    const { validate } = this.#options;
+    let one = thing;
+    while (one.state !== "making") {
+      if (validate === undefined || (await isGood(validate, one.value as T))) return one;
+      const bad = one;
+      // Its place goes on to the next one, so the key stays known.
+      one = this.#granted(
+        ask(() => bindings.objects_replace(this.#id, bad.ticket)),
+        bad.key,
+      );
+      this.#destroy(bad);
+      this.#settle();
+    }
+    try {
+      one.value = await this.#create(this.keyOf(one));
+    } catch (error) {
+      ask(() => bindings.objects_failed(this.#id, now(), one.ticket));
+      this.#remove(one);
+      this.#settle();
+      throw error;
+    }
+    ask(() => bindings.objects_made(this.#id, now(), one.ticket));
+    one.state = "used";
+    one.createdAt = Date.now();
+    if (this.events.heard("created")) this.events.emit("created", { id: one.id, key: this.keyOf(one) });
+    this.#settle();
+    return one;
+  }
+
+  /** Who gives up while an object is made for it leaves the object to the others. */
+  #unlessAborted(preparing: Promise<Thing<T>>, signal: AbortSignal | undefined): Promise<Thing<T>> {
+    if (signal === undefined) return preparing;
+    return new Promise((resolve, reject) => {
+      let aborted = false;
+      const unwatch = onAbort(signal, () => {
+        aborted = true;
+        unwatch();
+        reject(signal.reason);
+      });
+      preparing.then(
+        (thing) => {
+          unwatch();
+          if (aborted) void this.giveBack(thing, true);
+          else resolve(thing);
+        },
+        (error) => {
+          unwatch();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  #destroy(thing: Thing<T>): void {
+    if (this.events.heard("destroyed"))
+      this.events.emit("destroyed", { id: thing.id, key: this.keyOf(thing) });
+    this.#remove(thing);
+    const { destroy } = this.#options;
+    if (destroy === undefined) return;
+    // Nobody waits for it, so nobody else could hear that it failed.
+    new Promise((resolve) => resolve(destroy(thing.value as T))).catch(reportError);
+  }
+
+  #remove(thing: Thing<T>): void {
+    if (this.#things.get(thing.ticket) === thing) this.#things.delete(thing.ticket);
+    this.#use(thing.key, -1);
+    if (!this.#closed || this.#things.size > 0) return;
+    for (const resolve of this.#empty.splice(0)) resolve();
+  }
+
+  #use(key: number, by: number): void {
+    const users = (this.#users[key] ?? 0) + by;
+    this.#users[key] = users;
+    if (users === 0) this.#keys.forget(key);
+  }
+
+  #refusal(code: number, timeout: number): Error {
+    return code === CLOSED
+      ? new ClosedError(`Pool of objects "${this.name}" is closed`)
+      : new TimeoutError(`acquire from ${this.name}`, timeout);
+  }
+
+  #call(call: () => void): void {
+    ask(call);
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#sweep();
+    settle();
+  }
+
+  #sweep(): void {
+    for (;;) {
+      const doomed = ask(() => bindings.objects_doomed(this.#id));
+      if (doomed < 0) return;
+      const thing = this.#things.get(doomed);
+      if (thing !== undefined) this.#destroy(thing);
+    }
+  }
+}
+
+async function isGood<T>(validate: (value: T) => boolean | PromiseLike<boolean>, value: T): Promise<boolean> {
+  try {
+    return await validate(value);
+  } catch {
+    return false;
+  }
+}
+
+class Tally {
+  #count = 0;
+  #total = 0;
+  #max = 0;
+
+  add(ms: number): void {
+    this.#count += 1;
+    this.#total += ms;
+    this.#max = Math.max(this.#max, ms);
+  }
+
+  durations(): Durations {
+    return { count: this.#count, total: this.#total, max: this.#max };
+  }
+}
