@@ -7,14 +7,14 @@ let yields = 0;
 /** Gives the thread to what else wants it: events, timers, a paint. A microtask would not. */
 export function yieldToHost(): Promise<void> {
   const { scheduler } = globalThis as { scheduler?: { yield?(): Promise<void> } };
-  // What continues after `scheduler.yield` goes before timers and messages: every fourth time they have their turn.
   yields += 1;
-  if (typeof scheduler?.yield === "function" && yields % 4 !== 0) return scheduler.yield();
+  // What continues after `scheduler.yield` goes before timers, and on some hosts so does a message (on workerd always):
+  // every fourth time it is a timer, so that timers have their turn.
+  if (isWorkerd || yields % 4 === 0) return new Promise((resolve) => setTimeout(resolve, 0));
+  if (typeof scheduler?.yield === "function") return scheduler.yield();
   return new Promise((resolve) => {
-    // On workerd a chain of messages keeps every timer waiting.
-    if (isWorkerd) setTimeout(resolve, 0);
     // A timer of 0 ms becomes one of 4 ms when it is nested; a message does not wait.
-    else if (typeof MessageChannel === "function") {
+    if (typeof MessageChannel === "function") {
       const { port1, port2 } = new MessageChannel();
       port1.onmessage = () => {
         port1.close();
