@@ -22,6 +22,7 @@ export * from "./errors.js";
 export { Event } from "./event.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
+export type { Health, HealthCheckOptions } from "./health.js";
 export type { KeyedEvents, KeyedOptions } from "./keyed.js";
 export {
   type LockEvents,

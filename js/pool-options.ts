@@ -1,8 +1,19 @@
 /** What a pool and its calls can be told, read and judged once. */
 import { CircuitBreaker } from "./breaker.js";
 import type { BreakerOptions } from "./breaker-options.js";
+import { type HealthCheckOptions, parseHealthCheck } from "./health.js";
 import type { Keys } from "./keys.js";
-import { abortSignal, bound, choice, integer, milliseconds, number, object, reject } from "./options.js";
+import {
+  abortSignal,
+  boolean,
+  bound,
+  choice,
+  integer,
+  milliseconds,
+  number,
+  object,
+  reject,
+} from "./options.js";
 import { parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { type RetryOptions, RetryPolicy } from "./retry.js";
 import type { Extra, TaskContext } from "./work.js";
@@ -52,6 +63,18 @@ export interface PoolOptions {
   onTimeout?: "release" | "hold";
   /** Milliseconds after which a lease that nobody renewed is taken back. @default none, because a lease taken from somebody at work lets one too many in */
   leaseTimeout?: number;
+  /**
+   * What tells whether the target is there: run at the first use of the pool and then every so many milliseconds, until
+   * the pool is closed. It makes `ready` and `health`; it never holds a task back. @default none
+   */
+  healthCheck?: HealthCheckOptions;
+  /**
+   * Tells, by the event `nesting` and the logger, of a task that asks its own pool for another and finds no slot: if it
+   * waits for the answer, it holds the slot that the answer may need. Needs `AsyncLocalStorage` (Node, Deno, Bun, workerd
+   * with `nodejs_compat`); elsewhere nothing is told.
+   * @default false: it makes a task cost three times as much
+   */
+  detectNesting?: boolean;
 }
 
 /** What one call can be told. */
@@ -98,6 +121,8 @@ export interface PoolConfig {
   readonly rules: readonly RateRule[];
   readonly breaker: CircuitBreaker | undefined;
   readonly retry: RetryPolicy | undefined;
+  readonly healthCheck: HealthCheckOptions | undefined;
+  readonly detectNesting: boolean;
 }
 
 const RULES: readonly Overflow[] = ["wait", "drop-newest", "drop-oldest", "error"];
@@ -106,7 +131,8 @@ const RULES: readonly Overflow[] = ["wait", "drop-newest", "drop-oldest", "error
 export function parsePoolOptions(options: PoolOptions): PoolConfig {
   if (typeof options !== "object" || options === null)
     reject("options", "an object with `concurrency`", options);
-  const { name, concurrency, timeout, onTimeout, leaseTimeout, rate, breaker, retry } = options;
+  const { name, concurrency, timeout, onTimeout, leaseTimeout, rate, breaker, retry, detectNesting } =
+    options;
   object("breaker", breaker);
   const queue = object("queue", options.queue) ?? {};
   const overflow = queue.overflow === undefined ? "wait" : choice("queue.overflow", queue.overflow, RULES);
@@ -130,6 +156,8 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
     rules: parseRateOptions("rate", rate),
     breaker: parseBreaker(breaker, name),
     retry: retry === undefined ? undefined : new RetryPolicy("retry", retry),
+    healthCheck: parseHealthCheck("healthCheck", options.healthCheck),
+    detectNesting: detectNesting === undefined ? false : boolean("detectNesting", detectNesting),
   };
 }
 

@@ -5,9 +5,11 @@ import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
+import { type Health, HealthCheck } from "./health.js";
 import { ACCEPTED, EXPIRED, GRANTED, INDEX_MASK, LIST, REFUSED, REVOKED, TICKET_SPAN } from "./instance.js";
 import { Keys } from "./keys.js";
 import { reportError } from "./log.js";
+import { type Frame, frameOf, outerOf, runIn } from "./nesting.js";
 import { callable, integer, milliseconds, reject } from "./options.js";
 import { mapThrough } from "./pool-map.js";
 import { type PoolMetrics, readPoolMetrics } from "./pool-metrics.js";
@@ -47,6 +49,8 @@ export interface PoolEvents {
   scale: { from: number; to: number };
   /** The gate holds everything back for so long. */
   throttle: { ms: number };
+  /** With `detectNesting`: the task `outer` asked its own pool for another, which has to wait. */
+  nesting: { id: number; name?: string; outer: number };
   /** Nothing runs and nobody waits. */
   idle: Record<string, never>;
   /** The intake is closed. */
@@ -63,6 +67,8 @@ export interface Submission<T> {
   cancel(reason?: unknown): boolean;
 }
 
+/** Milliseconds without a start after which a pool that somebody waits for counts as stalled. */
+const STALLED_AFTER = 30_000;
 const SUCCESS = 0;
 const FAILURE = 1;
 const IGNORED = 2;
@@ -106,6 +112,7 @@ export class Pool {
   #coolUntil = 0;
   // When what still runs is aborted, once the intake is closed.
   #graceUntil: number | undefined;
+  readonly #check: HealthCheck | undefined;
   #closed: Promise<{ abandoned: TaskInfo[] }> | undefined;
   #whenIdle: (() => void)[] = [];
   // What the last request that trapped was answered with.
@@ -117,6 +124,8 @@ export class Pool {
     this.#config = parsePoolOptions(options);
     this.#concurrency = this.#config.concurrency;
     this.#events = new Events("pool", this.#config.name);
+    const { healthCheck } = this.#config;
+    this.#check = healthCheck === undefined ? undefined : new HealthCheck(healthCheck);
     this.#id = guarded(() => this.#open());
     register(this, this.#id, bindings.pool_drop);
   }
@@ -392,8 +401,55 @@ export class Pool {
     this.#closed ??= this.onIdle().then(() => ({
       abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
     }));
-    if (first) this.#events.emit("close", {});
+    if (first) {
+      this.#check?.close(new ClosedError(`Pool "${this.name}" is closed`));
+      this.#events.emit("close", {});
+    }
     return this.#closed;
+  }
+
+  /**
+   * Resolves when the target is there: once a `healthCheck` has passed and none has failed since. Without one, at once.
+   *
+   * @throws ClosedError when the pool is closed, before or while it waits
+   * @example
+   * ```ts
+   * import { Pool } from "tidegate";
+   *
+   * let looks = 0;
+   * const run = async () => {
+   *   looks += 1;
+   *   if (looks < 3) throw new Error("not yet");
+   * };
+   * const pool = new Pool({ concurrency: 4, healthCheck: { run, every: 5 } });
+   * await pool.ready();
+   * console.log(looks, pool.health()); // → 3 healthy
+   * await pool.close();
+   * ```
+   */
+  ready(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(new ClosedError(`Pool "${this.name}" is closed`));
+    return this.#check?.ready() ?? Promise.resolve();
+  }
+
+  /**
+   * How well the pool does, now.
+   *
+   * `stalled`, when nothing gets done: it is closed or paused; its breaker is open or isolated; somebody waits and nothing
+   * has started for 30 s; its health check has not come back within its interval. `degraded`, when work is done but
+   * worse than it should: its health check failed last, or has not passed yet; its breaker is half-open; work was
+   * abandoned and goes on; its queue is above 80 %, or callers wait for room. Else `healthy`.
+   */
+  health(): Health {
+    this.#check?.begin();
+    const numbers = this.metrics();
+    const { queued, queueCapacity, waitingForRoom, abandoned } = numbers;
+    const checked = this.#check?.health;
+    const circuit = this.#config.breaker?.state;
+    if (this.#closed !== undefined || this.#paused || checked === "stalled") return "stalled";
+    if (circuit === "open" || circuit === "isolated" || this.#nothingStarts(numbers)) return "stalled";
+    if (checked === "degraded" || circuit === "half-open" || abandoned > 0) return "degraded";
+    return waitingForRoom > 0 || queued > 0.8 * queueCapacity ? "degraded" : "healthy";
   }
 
   /** The tasks of this pool, as they are now. */
@@ -537,6 +593,24 @@ export class Pool {
     } else this.#finish(work, SUCCESS);
   }
 
+  #nothingStarts({ active, queued, waitingForRoom, oldestRun }: PoolMetrics): boolean {
+    if (queued + waitingForRoom === 0 || (active > 0 && oldestRun < STALLED_AFTER)) return false;
+    let started = Number.NEGATIVE_INFINITY;
+    let waits = Number.POSITIVE_INFINITY;
+    for (const { state, queuedAt, startedAt } of this.tasks()) {
+      if (state === "running") started = Math.max(started, startedAt ?? queuedAt);
+      else if (state === "queued") waits = Math.min(waits, queuedAt);
+    }
+    return Math.max(started, waits) <= Date.now() - STALLED_AFTER;
+  }
+
+  #tellOfNesting(work: Work, frame: Frame): void {
+    const outer = outerOf(frame, this);
+    if (outer === undefined || !this.#events.heard("nesting")) return;
+    const name = work.extra?.name;
+    this.#events.emit("nesting", { id: work.id, ...(name === undefined ? {} : { name }), outer: outer.id });
+  }
+
   #open(): number {
     const { queue } = this.#config;
     const id = bindings.pool_open(
@@ -638,6 +712,7 @@ export class Pool {
       work.state = OVER;
       return ABORTED;
     }
+    this.#check?.begin();
     const at = now();
     const config = this.#config;
     const lease = work.task === undefined;
@@ -690,6 +765,10 @@ export class Pool {
     if (this.#pending++ === 0) hold(this.#id, this);
     if (signal !== undefined && (tag !== 0 || !lease))
       watch(this.#signals, signal, work, (one) => void this.#cancel(one, signal.reason));
+    if (config.detectNesting) {
+      work.frame = frameOf(work);
+      if (tag !== 0 && work.frame !== undefined) this.#tellOfNesting(work, work.frame);
+    }
     if (tag === 0) this.#start(work, at);
     else if (tag === 1) extra?.accepted?.();
     return -1;
@@ -712,7 +791,8 @@ export class Pool {
     }
     let result: unknown;
     try {
-      result = task(new Context(work));
+      const { frame } = work;
+      result = frame === undefined ? task(new Context(work)) : runIn(frame, () => task(new Context(work)));
     } catch (error) {
       this.#fail(work, error);
       return;

@@ -1,6 +1,7 @@
 /** One task on its way through a pool, and what the task itself sees of it. */
 import { dispose } from "./dispose.js";
 import { INDEX_MASK, INDEX_SPAN } from "./instance.js";
+import type { Frame } from "./nesting.js";
 import type { Pool } from "./pool.js";
 
 /** What a pool calls: a function, so that its work starts when the pool says so. */
@@ -107,6 +108,15 @@ export class Work {
     (this.rare ??= new Rare()).endsAt = at;
   }
 
+  /** Who it was asked for by, where its pool wants to know. */
+  get frame(): Frame | undefined {
+    return this.rare?.frame;
+  }
+
+  set frame(frame: Frame | undefined) {
+    if (frame !== undefined) (this.rare ??= new Rare()).frame = frame;
+  }
+
   /** Whether its own signal has aborted, or would have if somebody had read it. */
   get aborted(): boolean {
     return this.rare?.aborted === true;
@@ -137,6 +147,7 @@ class Rare {
   controller: AbortController | undefined = undefined;
   aborted = false;
   reason: unknown = undefined;
+  frame: Frame | undefined = undefined;
 }
 
 /** What a call says beyond the task. */

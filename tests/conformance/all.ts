@@ -19,6 +19,7 @@ import "./policy.js";
 import "./pool.js";
 import "./pool-cancel.js";
 import "./pool-close.js";
+import "./pool-health.js";
 import "./pool-leases.js";
 import "./pool-map.js";
 import "./pool-queue.js";
