@@ -63,6 +63,8 @@ export class HealthCheck {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       awaited.add(this);
+      // Whoever waits to be ready is work: a process that can end by itself does not end before it is answered.
+      (this.#timer as { ref?: () => void } | undefined)?.ref?.();
     });
   }
 
@@ -99,6 +101,7 @@ export class HealthCheck {
     const waiting = this.#waiting;
     this.#waiting = [];
     awaited.delete(this);
+    (this.#timer as { unref?: () => void } | undefined)?.unref?.();
     return waiting;
   }
 }
