@@ -50,11 +50,6 @@ mod bindings;
 #[path = "bindings/scan.rs"]
 mod bindings_scan;
 pub mod future;
-#[cfg(any(
-    test,
-    all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store"))
-))]
-mod heap;
 pub mod machine;
 #[cfg(feature = "scan")]
 pub mod scan;
