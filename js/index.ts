@@ -4,6 +4,7 @@ export type { AlertRule } from "./alerts.js";
 export { asCompleted } from "./as-completed.js";
 export type { Backoff } from "./backoff.js";
 export { Barrier } from "./barrier.js";
+export { type BatchOptions, type BatchResult, batch } from "./batch.js";
 export {
   type BreakerEvents,
   type BreakerMetrics,

@@ -9,7 +9,7 @@ import { createInstance } from "./instance.js";
 
 const instance = /* @__PURE__ */ createInstance(bindings, "./store_bg.js");
 
-export const { area, detail, guarded: ask, register, hold, settle } = instance;
+export const { area, detail, guarded: ask, register, unregister, hold, settle } = instance;
 
 /** Compiles the module if nobody has yet. Constructors call it. */
 export function ready(): void {

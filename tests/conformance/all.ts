@@ -3,6 +3,7 @@
  */
 
 import "./admission.js";
+import "./batch.js";
 import "./breaker.js";
 import "./cache.js";
 import "./channel.js";

@@ -1,4 +1,4 @@
-//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects.
+//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches.
 //!
 //! A list of ids that goes with a call is pushed before it, one id at a time, and a list that comes of one is read after it:
 //! nothing of variable length crosses.
@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::cell::UnsafeCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+mod batch;
 mod between;
 mod cache;
 mod locks;
