@@ -326,7 +326,8 @@ test("toOpenMetrics: the text keeps the grammar, with units, and says what was c
   const pool = new Pool({ name: "api", concurrency: 2 });
   const breaker = new CircuitBreaker({ name: "db" });
   const rate = new RateLimiter({ kind: "token-bucket", limit: 1, per: HOUR }, { name: "github" });
-  await pool.run(() => null);
+  const began = performance.now();
+  await pool.run(() => until(() => performance.now() - began > 5));
   await rejection(pool.run(() => Promise.reject(new Error("x"))));
   rate.tryAcquire();
   rate.tryAcquire();
@@ -340,6 +341,12 @@ test("toOpenMetrics: the text keeps the grammar, with units, and says what was c
   assert.equal(sample("tidegate_pool_queued", 'tidegate_pool_queuedpool="api"'), 0);
   assert.equal(sample("tidegate_pool_abandoned", 'tidegate_pool_abandonedpool="api"'), 0);
   assert.equal(sample("tidegate_pool_run_seconds", 'tidegate_pool_run_seconds_countpool="api"'), 2);
+  const { run } = pool.metrics();
+  const [sum, p99] = ['_sumpool="api"', 'pool="api",quantile="0.99"'].map((key) =>
+    sample("tidegate_pool_run_seconds", `tidegate_pool_run_seconds${key}`),
+  );
+  assert.closeTo(sum ?? -1, run.sum / 1000, 1e-9);
+  assert.closeTo(p99 ?? -1, run.p99 / 1000, 1e-9);
   assert.equal(families.get("tidegate_pool_wait_seconds")?.type, "summary");
   assert.equal(families.get("tidegate_pool_wait_seconds")?.unit, "seconds");
   assert.equal(

@@ -115,6 +115,7 @@ test("an abort of many that share a signal starts none of those who wait", async
   assert.isFalse(waiting.some(({ isRunning }) => isRunning));
   for (const outcome of await outcomes) assert.equal((outcome as PromiseRejectedResult).reason, "all of us");
   assert.deepEqual([pool.active, pool.queued, pool.abandoned], [0, 0, 2]);
+  assert.equal(pool.metrics().started, 2, "no slot was given to one about to leave");
   for (const task of running) task.end();
   await until(() => pool.abandoned === 0);
 });

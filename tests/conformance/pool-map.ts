@@ -141,6 +141,21 @@ test("map: leaving early does not wait for a source that never gives its next it
   assert.equal(pool.active, 0);
 });
 
+test("map: an item that comes after the reader has left starts nothing", async () => {
+  const pool = new Pool({ concurrency: 2 });
+  const gate = deferred();
+  async function* source() {
+    yield 1;
+    await gate.promise;
+    yield 2;
+  }
+  const started: number[] = [];
+  for await (const _ of pool.map(source(), (n) => started.push(n))) break;
+  gate.resolve();
+  for (let turns = 0; turns < 3; turns += 1) await turn();
+  assert.deepEqual(started, [1]);
+});
+
 test("map: the first error is thrown to the reader, and the rest is aborted", async () => {
   const pool = new Pool({ concurrency: 2 });
   let closed = false;
