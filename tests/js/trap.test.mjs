@@ -13,7 +13,7 @@ import { chromium } from "../conformance/runtimes/browsers.mjs";
 
 const entry = `
 import { load } from "./dist/core.js";
-import { base64 } from "./tests/generated/trap_base64.js";
+import { base64 } from "./tests/generated/core_base64.js";
 import "./tests/trap/cases.ts";
 import "./tests/trap/store-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
@@ -39,7 +39,7 @@ async function bundled(name, last) {
           plugin.onResolve({ filter: /^tidegate$/ }, () => ({ path: join(root, "dist/index.js") }));
           plugin.onResolve({ filter: /\/core_bg\.js$/ }, () => ({ path: join(root, "tests/trap/armed.ts") }));
           plugin.onResolve({ filter: /^trap-bindings$/ }, () => ({
-            path: join(root, "tests/generated/trap_bg.js"),
+            path: join(root, "tests/generated/core_bg.js"),
           }));
           plugin.onResolve({ filter: /\/store_bg\.js$/ }, () => ({
             path: join(root, "tests/trap/armed-store.ts"),
@@ -49,10 +49,6 @@ async function bundled(name, last) {
           }));
           plugin.onResolve({ filter: /^#store-module$/ }, () => ({
             path: join(root, "dist/store-module/browser.js"),
-          }));
-          // The module imports its glue by the name of its own build.
-          plugin.onLoad({ filter: /\/dist\/core\.js$/ }, ({ path }) => ({
-            contents: readFileSync(path, "utf8").replace('"./core_bg.js")', '"./trap_bg.js")'),
           }));
         },
       },
