@@ -66,7 +66,7 @@ let results = 0;
  * import { batch } from "tidegate";
  *
  * const lengths = batch(["a", "bb", "ccc"], async (text) => text.length, { batchSize: 2, batchConcurrency: 1 });
- * for await (const { index, results } of lengths) console.log(index, results); // → 0 [ 1, 2 ], then 1 [ 3 ]
+ * for await (const { index, results } of lengths) console.log(index, results.join("+")); // → 0 1+2, 1 3
  * ```
  */
 export function batch<T, R>(

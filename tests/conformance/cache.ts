@@ -57,7 +57,7 @@ test("cache: a bound by weight holds, and what is heavier than the whole cache i
 });
 
 test("cache: a value is gone after its time, read or not", async () => {
-  const cache = new Cache<number>({ ttl: 30 });
+  const cache = new Cache<number>({ ttl: 300 });
   const gone: string[] = [];
   cache.on("gone", ({ key, why }) => gone.push(`${key} ${why}`));
   cache.set("short", 1);
