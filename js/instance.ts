@@ -85,6 +85,8 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   let draining = false;
   let armedAt = Number.POSITIVE_INFINITY;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many handles somebody waits for. */
+  let waitedFor = 0;
   let watchesVisibility = false;
 
   const registrations = new Map<number, Registration>();
@@ -175,14 +177,26 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     forgotten.register(handle, { id, registration, drop }, handle);
   }
 
-  /** Keeps a handle alive while somebody waits for it. */
+  /** Keeps a handle alive while somebody waits for it, and the process with it. */
   function hold(id: number, handle: Handle | undefined): void {
     const registration = registrations.get(id);
-    if (registration !== undefined) registration.strong = handle;
+    if (registration === undefined || registration.strong === handle) return;
+    waitedFor += (handle === undefined ? 0 : 1) - (registration.strong === undefined ? 0 : 1);
+    registration.strong = handle;
+    keepProcess();
+  }
+
+  /** Where timers keep a process alive, ours does so for somebody who waits, not for a cache entry that grows old. */
+  function keepProcess(): void {
+    if (timer === undefined) return;
+    const handle = timer as unknown as { ref?: () => void; unref?: () => void };
+    if (waitedFor > 0) handle.ref?.();
+    else handle.unref?.();
   }
 
   /** Forgets a handle whose machine is dropped. */
   function unregister(handle: Handle, id: number): void {
+    hold(id, undefined);
     registrations.delete(id);
     forgotten.unregister(handle);
   }
@@ -243,6 +257,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     armedAt = at;
     if (at === Number.POSITIVE_INFINITY) return;
     timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
+    keepProcess();
     if (!watchesVisibility && typeof document !== "undefined") {
       watchesVisibility = true;
       // Hidden tabs hold timers back for up to a minute: look again the moment somebody looks at us.
@@ -277,6 +292,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     const alive = [...handles()];
     for (const handle of alive) forgotten.unregister(handle);
     registrations.clear();
+    waitedFor = 0;
     instantiate(compiled);
     // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.
     const tell = alive.map((handle) => handle.rebuild(trap));

@@ -14,7 +14,7 @@ after(() => stranger?.remove());
 
 const inProject = (name, text, command, args) => async () => {
   await writeFile(join(stranger.folder, name), text);
-  return execute(command, args, { cwd: stranger.folder });
+  return execute(command, args, { cwd: stranger.folder, timeout: 60_000 }); // one that does not end is killed, and fails
 };
 
 test("the tarball holds every file that the exports promise, and neither sources nor the page", async () => {
