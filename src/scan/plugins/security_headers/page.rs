@@ -14,8 +14,6 @@ pub(crate) struct Page<'a> {
     pub(crate) headers: &'a Headers,
     /// What the document itself says, where the answer is HTML.
     pub(crate) markup: Markup,
-    /// Names that the target itself declares visible to every page (`Access-Control-Expose-Headers`).
-    exposed: Exposed<'a>,
 }
 
 impl<'a> Page<'a> {
@@ -34,7 +32,6 @@ impl<'a> Page<'a> {
             status: response.status,
             headers,
             markup,
-            exposed: Exposed::of(headers),
         }
     }
 
@@ -56,7 +53,7 @@ impl<'a> Page<'a> {
     /// target exposes it: then what is not visible is not there. `Set-Cookie` is hidden from pages whatever a target
     /// exposes (Fetch, "forbidden response-header name").
     pub(crate) fn hides(&self, name: &str) -> bool {
-        self.headers.hides(name) && (name == "set-cookie" || !self.exposed.has(name))
+        self.headers.hides(name)
     }
 }
 
@@ -69,39 +66,6 @@ pub(crate) enum Field<'a> {
     Missing,
     /// It may be there: the platform hides it.
     Hidden,
-}
-
-enum Exposed<'a> {
-    Nothing,
-    Everything,
-    These(Vec<&'a str>),
-}
-
-impl<'a> Exposed<'a> {
-    fn of(headers: &'a Headers) -> Self {
-        let names: Vec<&str> = headers
-            .all("access-control-expose-headers")
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .collect();
-        if names.is_empty() {
-            Self::Nothing
-        } else if names.contains(&"*") {
-            // Our requests carry no credentials, so `*` means every header here (Fetch, CORS protocol).
-            Self::Everything
-        } else {
-            Self::These(names)
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Everything => true,
-            Self::These(names) => names.iter().any(|exposed| exposed.eq_ignore_ascii_case(name)),
-        }
-    }
 }
 
 /// Without a media type browsers sniff; the published rules then read the body as HTML, and so do we.
