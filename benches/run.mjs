@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [--only NAME] [--json FILE]`: side by side with peers, in one run.
+ * `npm run bench -- [--only NAME] [--seed S] [--json FILE]`: side by side with peers, in one run.
  */
 
 import { writeFileSync } from "node:fs";
@@ -8,18 +8,22 @@ import { readFlags } from "../setup/flags.mjs";
 import { ensure, packages } from "../setup/needs.mjs";
 import { main } from "../setup/step.mjs";
 
-/** A bench is a file beside this one that exports `bench()`, which gives its rows. */
-const benches = ["pool"];
+/** A bench is a file beside this one that exports `bench({ seed })`, which gives its rows; what it draws, it draws by the seed. */
+const benches = ["pool", "cache"];
 
 await main(async () => {
-  const { only, json } = readFlags({ only: { kind: "list", of: benches }, json: { kind: "text" } });
+  const { only, seed, json } = readFlags({
+    only: { kind: "list", of: benches },
+    seed: { kind: "integer", min: 0, max: 2 ** 32 - 1, initial: 1 },
+    json: { kind: "text" },
+  });
   await ensure(...buildNeeds, packages("benches", "the benchmarks"));
   await buildWasm();
   await buildPackage();
   const rows = [];
   for (const name of only.length > 0 ? only : benches) {
     const { bench } = await import(`./${name}.mjs`);
-    for (const row of await bench()) {
+    for (const row of await bench({ seed })) {
       rows.push(row);
       console.log(described(row));
     }
