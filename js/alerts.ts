@@ -12,6 +12,9 @@ export interface AlertRule {
   notify(alert: Alert): void;
 }
 
+/** Before so many requests a hit ratio says little: the first of each object is always a miss. */
+const ENOUGH_REQUESTS = 20;
+
 /** What comes built in: the sizes at which pools of the kind this package is for have been seen to be in trouble. */
 export const builtInAlerts: readonly Omit<AlertRule, "notify">[] = [
   { name: "pool-busy", when: ({ pools }) => pools.some(({ active }) => active > 100) },
@@ -22,4 +25,13 @@ export const builtInAlerts: readonly Omit<AlertRule, "notify">[] = [
       pools.some(({ queued, queueCapacity }) => queueCapacity > 0 && queued > 0.8 * queueCapacity),
   },
   { name: "tasks-abandoned", when: ({ pools }) => pools.some(({ abandoned }) => abandoned > 0) },
+  { name: "lock-crowded", when: ({ locks }) => locks.some(({ mostWaiting }) => mostWaiting > 50) },
+  ...Object.entries({ channels: 0.85, messages: 0.8, responses: 0.7 }).map(([what, least]) => ({
+    name: `${what}-rarely-reused`,
+    when: ({ objects }: MetricsSnapshot) =>
+      objects.some(
+        ({ name, requests, hitRatio }) =>
+          requests >= ENOUGH_REQUESTS && name.toLowerCase().includes(what) && hitRatio < least,
+      ),
+  })),
 ];

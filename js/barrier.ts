@@ -1,10 +1,28 @@
 import { now } from "./clock.js";
-import { type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { dispose } from "./dispose.js";
+import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
-import { integer } from "./options.js";
+import { integer, nameOf } from "./options.js";
 import { ask, open, register, settle } from "./store.js";
 import { parseWait, Waiters, type WaitOptions } from "./waiting.js";
+
+/** What a barrier tells those who listen. */
+export interface BarrierEvents {
+  /** All have arrived, for the `round`th time. */
+  pass: { round: number };
+}
+
+/** Every number of a barrier. */
+export interface BarrierMetrics {
+  readonly name: string;
+  readonly parties: number;
+  /** Those who have arrived and wait for the others, now. */
+  readonly waiting: number;
+  /** How often all had arrived. */
+  readonly rounds: number;
+}
 
 /**
  * A point that nobody passes until so many have arrived; then all of them do, and the next round begins.
@@ -21,6 +39,10 @@ import { parseWait, Waiters, type WaitOptions } from "./waiting.js";
  * ```
  */
 export class Barrier implements Handle {
+  /** @internal */
+  readonly kind = "barrier";
+  readonly #name: string;
+  readonly #events: Events<BarrierEvents>;
   readonly #parties: number;
   readonly #waiters = new Waiters(
     this,
@@ -31,13 +53,22 @@ export class Barrier implements Handle {
     },
     (_, timeout) => new TimeoutError("wait at barrier", timeout),
   );
+  #rounds = 0;
+  #closed = false;
   #id: number;
 
   /** @throws TypeError where `parties` is not an integer ≥ 1 */
-  constructor(parties: number) {
+  constructor(parties: number, options: { name?: string } = {}) {
+    this.#name = nameOf(options, "barrier");
+    this.#events = new Events("barrier", this.#name);
     this.#parties = integer("parties", parties, 1, 4_294_967_294);
     this.#id = open("barriers", () => bindings.barrier_open(this.#parties));
     register(this, this.#id, bindings.barrier_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
   }
 
   /** How many it takes. */
@@ -49,18 +80,48 @@ export class Barrier implements Handle {
    * Arrives, and waits for the others. Exactly one of each round, the last to arrive, is told `true`, so that it can do
    * what is to be done once.
    *
-   * @throws TimeoutError; after an abort `signal.reason`
+   * @throws TimeoutError; ClosedError; after an abort `signal.reason`
    */
   arrive(options?: WaitOptions): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const wait = parseWait(options);
       wait.signal?.throwIfAborted();
+      if (this.#closed) throw this.#over();
       const answer = ask(() => bindings.barrier_arrive(this.#id, now(), wait.timeout));
-      if (answer < TICKET_SPAN) resolve(true);
-      else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait at barrier", wait.timeout));
+      if (answer < TICKET_SPAN) {
+        this.#rounds += 1;
+        resolve(true);
+        this.#events.emit("pass", { round: this.#rounds });
+      } else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait at barrier", wait.timeout));
       else this.#waiters.enter(answer - TICKET_SPAN, wait, () => resolve(false), reject);
       settle();
     });
+  }
+
+  /** Every number of this barrier. */
+  metrics(): BarrierMetrics {
+    return {
+      name: this.#name,
+      parties: this.#parties,
+      waiting: this.#waiters.size,
+      rounds: this.#rounds,
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof BarrierEvents>(event: K, fn: (detail: BarrierEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Ends waiting: those who have arrived, and whoever arrives later, are rejected with `ClosedError`. */
+  close(): void {
+    this.#closed = true;
+    this.#waiters.end(this.#over());
+  }
+
+  /** The same as {@link close}. */
+  [dispose](): void {
+    this.close();
   }
 
   /** @internal Carries out a decision. */
@@ -74,5 +135,9 @@ export class Barrier implements Handle {
     this.#id = bindings.barrier_open(this.#parties);
     register(this, this.#id, bindings.barrier_drop);
     return () => reject(error);
+  }
+
+  #over(): ClosedError {
+    return new ClosedError(`The barrier "${this.#name}" is closed`);
   }
 }

@@ -179,6 +179,9 @@ export class CircuitBreaker implements Handle {
     return this.#events.on(event, fn);
   }
 
+  /** For `using`: nothing of a breaker goes on that would have to be ended. */
+  [dispose](): void {}
+
   /** @internal The id of the machine, for pools that hang on it. */
   get machine(): number {
     return this.#id;

@@ -98,6 +98,8 @@ interface Seat<V> {
  * ```
  */
 export class Cache<V> implements Handle {
+  /** @internal */
+  readonly kind = "cache";
   readonly #name: string;
   readonly #weigh: ((value: V, key: string) => number) | undefined;
   readonly #loadTimeout: number;

@@ -1,6 +1,7 @@
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { integer, reject as refuse } from "./options.js";
@@ -20,6 +21,12 @@ export interface ChannelMetrics {
   readonly sent: number;
   readonly received: number;
   readonly closed: boolean;
+}
+
+/** What a channel tells those who listen. */
+export interface ChannelEvents {
+  /** It was closed, with so many values still to be received. */
+  close: { size: number };
 }
 
 /** How one operation ended. */
@@ -60,6 +67,9 @@ const SENT: Outcome<never> = { kind: "done", value: undefined };
  * ```
  */
 export class Channel<T> implements Handle {
+  /** @internal */
+  readonly kind = "channel";
+  readonly #events: Events<ChannelEvents>;
   readonly #name: string;
   readonly #capacity: number;
   // Values by the number under which the machine knows them, in the order of sending.
@@ -74,6 +84,7 @@ export class Channel<T> implements Handle {
     this.#capacity = integer("capacity", capacity, 0, 4_294_967_294);
     if (typeof name !== "string") refuse("name", "a string", name);
     this.#name = name;
+    this.#events = new Events("channel", name);
     this.#id = open("channels", () => bindings.channel_open(this.#capacity));
     register(this, this.#id, bindings.channel_drop);
   }
@@ -135,9 +146,11 @@ export class Channel<T> implements Handle {
 
   /** Stops sending. Those who wait to send are rejected with `ClosedError`; what was sent can still be received. */
   close(): void {
+    const before = this.#closed;
     this.#closed = true;
     ask(() => bindings.channel_close(this.#id, now()));
     settle();
+    if (!before && this.#events.heard("close")) this.#events.emit("close", { size: this.metrics().size });
   }
 
   /** Every value until the channel is closed and empty. Leaving the loop early leaves the rest to others. */
@@ -165,6 +178,12 @@ export class Channel<T> implements Handle {
     };
   }
 
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof ChannelEvents>(event: K, fn: (detail: ChannelEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** The same as {@link close}. */
   [dispose](): void {
     this.close();
   }

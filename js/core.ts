@@ -14,6 +14,5 @@ export const {
   hold,
   unregister,
   settle,
-  handles,
   trapped,
 } = createInstance(bindings, "./core_bg.js");

@@ -1,4 +1,22 @@
-import { integer, reject } from "./options.js";
+import { dispose } from "./dispose.js";
+import { type Disposer, Events } from "./events.js";
+import { observe } from "./observed.js";
+import { integer, nameOf, reject } from "./options.js";
+
+/** What a counter tells those who listen. */
+export interface CounterEvents {
+  /** A key was counted. */
+  change: { key: string; by: number; value: number };
+}
+
+/** Every number of a counter but those it counts. */
+export interface CounterMetrics {
+  readonly name: string;
+  /** Keys that were counted. */
+  readonly keys: number;
+  /** All values together. */
+  readonly sum: number;
+}
 
 /**
  * Whole numbers by key: additions that cannot be lost, because nothing happens between reading and writing.
@@ -12,7 +30,23 @@ import { integer, reject } from "./options.js";
  * ```
  */
 export class Counter {
+  /** @internal */
+  readonly kind = "counter";
   readonly #values = new Map<string, number>();
+  readonly #name: string;
+  readonly #events: Events<CounterEvents>;
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: { name?: string } = {}) {
+    this.#name = nameOf(options, "counter");
+    this.#events = new Events("counter", this.#name);
+    observe(this);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
 
   /**
    * Adds to a counter and gives what it is then. It stops at ±(2^53 − 1), the last whole numbers that can be told apart.
@@ -26,6 +60,7 @@ export class Counter {
     const sum = (this.#values.get(key) ?? 0) + by;
     const value = Math.min(Number.MAX_SAFE_INTEGER, Math.max(Number.MIN_SAFE_INTEGER, sum));
     this.#values.set(key, value);
+    if (this.#events.heard("change")) this.#events.emit("change", { key, by, value });
     return value;
   }
 
@@ -44,5 +79,22 @@ export class Counter {
   /** Every counter that has moved. */
   toJSON(): Record<string, number> {
     return Object.fromEntries(this.#values);
+  }
+
+  /** Every number of this counter but those it counts. */
+  metrics(): CounterMetrics {
+    let sum = 0;
+    for (const value of this.#values.values()) sum += value;
+    return { name: this.#name, keys: this.#values.size, sum };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof CounterEvents>(event: K, fn: (detail: CounterEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Forgets every count. */
+  [dispose](): void {
+    this.#values.clear();
   }
 }

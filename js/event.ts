@@ -1,9 +1,30 @@
 import { now } from "./clock.js";
-import { type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { dispose } from "./dispose.js";
+import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
+import { nameOf } from "./options.js";
 import { ask, open, register, settle } from "./store.js";
 import { parseWait, Waiters, type WaitOptions } from "./waiting.js";
+
+/** What an event tells those who listen. */
+export interface EventEvents {
+  /** It was set, and so many were let go. */
+  set: { released: number };
+  /** It was cleared. */
+  clear: Record<never, never>;
+}
+
+/** Every number of an event. */
+export interface EventMetrics {
+  readonly name: string;
+  readonly set: boolean;
+  /** Those who wait, now. */
+  readonly waiting: number;
+  /** How often it was set while it was not. */
+  readonly sets: number;
+}
 
 /**
  * A flag that is waited for. While it is set everybody passes; setting it lets all who wait go at once, in the order in
@@ -27,12 +48,26 @@ export class Event implements Handle {
     (ticket) => this.#call(() => bindings.event_cancel(this.#id, ticket)),
     (_, timeout) => new TimeoutError("wait for event", timeout),
   );
+  /** @internal */
+  readonly kind = "event";
+  readonly #name: string;
+  readonly #events: Events<EventEvents>;
   #set = false;
+  #sets = 0;
+  #closed = false;
   #id: number;
 
-  constructor() {
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: { name?: string } = {}) {
+    this.#name = nameOf(options, "event");
+    this.#events = new Events("event", this.#name);
     this.#id = open("events", bindings.event_open);
     register(this, this.#id, bindings.event_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
   }
 
   /** Whether it is set. */
@@ -42,25 +77,53 @@ export class Event implements Handle {
 
   /** Sets it: everybody who waits goes, and whoever comes passes until it is cleared. */
   set(): void {
+    const before = this.#set;
+    const released = this.#waiters.size;
     this.#set = true;
+    if (!before) this.#sets += 1;
     this.#call(() => bindings.event_set(this.#id, now()));
+    if (!before) this.#events.emit("set", { released });
   }
 
   /** Clears it: whoever comes from now on waits. */
   clear(): void {
+    const before = this.#set;
     this.#set = false;
     this.#call(() => bindings.event_clear(this.#id));
+    if (before) this.#events.emit("clear", {});
+  }
+
+  /** Every number of this event. */
+  metrics(): EventMetrics {
+    return { name: this.#name, set: this.#set, waiting: this.#waiters.size, sets: this.#sets };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof EventEvents>(event: K, fn: (detail: EventEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /** Ends waiting: those who wait, and who come later while it is not set, are rejected with `ClosedError`. */
+  close(): void {
+    this.#closed = true;
+    this.#waiters.end(this.#over());
+  }
+
+  /** The same as {@link close}. */
+  [dispose](): void {
+    this.close();
   }
 
   /**
    * Waits until it is set; at once if it is.
    *
-   * @throws TimeoutError; after an abort `signal.reason`
+   * @throws TimeoutError; ClosedError; after an abort `signal.reason`
    */
   wait(options?: WaitOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const wait = parseWait(options);
       wait.signal?.throwIfAborted();
+      if (this.#closed && !this.#set) throw this.#over();
       const answer = ask(() => bindings.event_wait(this.#id, now(), wait.timeout));
       if (answer < TICKET_SPAN) resolve();
       else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait for event", wait.timeout));
@@ -81,6 +144,10 @@ export class Event implements Handle {
     register(this, this.#id, bindings.event_drop);
     if (this.#set) bindings.event_set(this.#id, now());
     return () => reject(error);
+  }
+
+  #over(): ClosedError {
+    return new ClosedError(`The event "${this.#name}" is closed`);
   }
 
   #call(call: () => void): void {

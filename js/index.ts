@@ -3,7 +3,7 @@
 export type { AlertRule } from "./alerts.js";
 export { asCompleted } from "./as-completed.js";
 export type { Backoff } from "./backoff.js";
-export { Barrier } from "./barrier.js";
+export { Barrier, type BarrierEvents, type BarrierMetrics } from "./barrier.js";
 export { type BatchOptions, type BatchResult, batch } from "./batch.js";
 export {
   type BreakerEvents,
@@ -16,11 +16,11 @@ export { BreakerGroup, type BreakerGroupOptions } from "./breaker-group.js";
 export type { BreakerOptions } from "./breaker-options.js";
 export { Cache, type CacheEvents, type CacheMetrics } from "./cache.js";
 export type { CacheOptions, EntryOptions, LoadContext, Loader, LoadOptions } from "./cache-options.js";
-export { Channel, type ChannelMetrics } from "./channel.js";
+export { Channel, type ChannelEvents, type ChannelMetrics } from "./channel.js";
 export { type CooperateOptions, cooperate } from "./cooperate.js";
-export { Counter } from "./counter.js";
+export { Counter, type CounterEvents, type CounterMetrics } from "./counter.js";
 export * from "./errors.js";
-export { Event } from "./event.js";
+export { Event, type EventEvents, type EventMetrics } from "./event.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
 export type { Health, HealthCheckOptions } from "./health.js";
@@ -48,6 +48,7 @@ export {
   type ObjectPoolOptions,
   type Pooled,
 } from "./object-pool.js";
+export type { Observable } from "./observed.js";
 export { type Policy, type PolicyOptions, policy } from "./policy.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
 export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";
@@ -56,7 +57,7 @@ export type { PoolMetrics, Summary } from "./pool-metrics.js";
 export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-options.js";
 export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
-export { type RetryOptions, retry } from "./retry.js";
+export { type RetryMetrics, type RetryOptions, retry } from "./retry.js";
 export { type SelectCase, type Selected, select } from "./select.js";
 export {
   type StateChange,

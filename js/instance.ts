@@ -74,6 +74,9 @@ interface Registration {
   strong: Handle | undefined;
 }
 
+/** The handles of each instance of this copy of the package. */
+export const worlds: (() => Iterable<Handle>)[] = [];
+
 /** What {@link createInstance} makes: the calls are explained at their definitions. */
 export type Instance = ReturnType<typeof createInstance>;
 
@@ -301,6 +304,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     return trap;
   }
 
+  worlds.push(handles);
   return {
     load,
     loaded,
@@ -313,7 +317,6 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     hold,
     unregister,
     settle,
-    handles,
     trapped,
   };
 }

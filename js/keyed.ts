@@ -143,6 +143,9 @@ export abstract class Group<H> {
     return [...this.keyed.entries()].map(([key]) => key);
   }
 
+  /** Every number of every handle that is kept. */
+  abstract metrics(): { readonly name: string; readonly keys: number };
+
   /** Calls `fn` with each event; the disposer takes it away again. */
   on<K extends keyof KeyedEvents>(event: K, fn: (detail: KeyedEvents[K]) => void): Disposer {
     return this.keyed.on(event, fn);

@@ -1,6 +1,6 @@
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
-import { ConflictError, DeadlockError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import { ClosedError, ConflictError, DeadlockError, type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
@@ -65,6 +65,8 @@ export interface LockMetrics {
   /** Leases that are held. */
   readonly held: number;
   readonly waiting: number;
+  /** The most that wait for any one lock. */
+  readonly mostWaiting: number;
   readonly granted: number;
   readonly timeouts: number;
   readonly conflicts: number;
@@ -112,6 +114,8 @@ const sets = new Map<number, WeakRef<LockSet>>();
  * ```
  */
 export class LockSet implements Handle {
+  /** @internal */
+  readonly kind = "locks";
   readonly #name: string;
   readonly #order: readonly string[];
   readonly #names: LockNames;
@@ -122,6 +126,7 @@ export class LockSet implements Handle {
   #timeouts = 0;
   #conflicts = 0;
   #deadlocks = 0;
+  #closed = false;
   #id: number;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
@@ -145,7 +150,7 @@ export class LockSet implements Handle {
   /**
    * Takes locks one after the other, waiting for each, and keeps what it has while it waits for the next.
    *
-   * @throws TimeoutError, which is also a {@link LockTimeout}; DeadlockError; after an abort `signal.reason`. Nothing is held then.
+   * @throws TimeoutError, which is also a {@link LockTimeout}; DeadlockError; ClosedError; after an abort `signal.reason`. Nothing is held then.
    */
   acquire(names: string | readonly string[], options?: LockOptions): Promise<LockLease> {
     return this.#wait(names, false, options, 10_000);
@@ -164,7 +169,7 @@ export class LockSet implements Handle {
   /**
    * Takes all of the locks in one step, as soon as all of them are free, and holds none before.
    *
-   * @throws ConflictError at once for a timeout of 0; TimeoutError, which is also a {@link LockTimeout}; DeadlockError; after an abort `signal.reason`
+   * @throws ConflictError at once for a timeout of 0; TimeoutError, which is also a {@link LockTimeout}; DeadlockError; ClosedError; after an abort `signal.reason`
    */
   reserve(names: string | readonly string[], options?: LockOptions): Promise<LockLease> {
     return this.#wait(names, true, options, 30_000);
@@ -186,6 +191,7 @@ export class LockSet implements Handle {
       name: this.#name,
       held: this.#leases.size,
       waiting: this.#waiters.size,
+      mostWaiting: this.#mostWaiting(),
       granted: this.#granted,
       timeouts: this.#timeouts,
       conflicts: this.#conflicts,
@@ -196,6 +202,23 @@ export class LockSet implements Handle {
   /** Calls `fn` with each event; the disposer takes it away again. */
   on<K extends keyof LockEvents>(event: K, fn: (detail: LockEvents[K]) => void): Disposer {
     return this.#events.on(event, fn);
+  }
+
+  /** Ends waiting: those who wait, and whoever asks later and would have to, are rejected with `ClosedError`. Leases stay until they are released. */
+  close(): void {
+    this.#closed = true;
+    for (const [ticket, { claim, reject }] of [...this.#waiters]) {
+      this.#leave(ticket);
+      this.#over(claim);
+      ask(() => bindings.locks_leave(this.#id, now(), ticket));
+      reject(this.#ended());
+    }
+    settle();
+  }
+
+  /** The same as {@link close}. */
+  [dispose](): void {
+    this.close();
   }
 
   /** @internal Carries out a decision. */
@@ -241,14 +264,15 @@ export class LockSet implements Handle {
       const { owner, timeout = usual, signal } = object("options", options) ?? {};
       milliseconds("timeout", timeout);
       abortSignal("signal", signal)?.throwIfAborted();
-      const claim = this.#claim(names, unit, owner, timeout);
+      // One that is closed may still have a lock free, but nobody waits for one.
+      const claim = this.#claim(names, unit, owner, this.#closed ? 0 : timeout);
       const answer = this.#ask(claim);
       if (answer < TICKET_SPAN) {
         resolve(this.#grant(answer, claim));
       } else if (answer >= 3 * TICKET_SPAN) {
         const error = this.#error(answer - 3 * TICKET_SPAN, -1, claim);
         this.#over(claim);
-        reject(error);
+        reject(this.#closed ? this.#ended() : error);
       } else {
         const ticket = answer - TICKET_SPAN;
         const waiter: Waiter = { claim, resolve, reject, unwatch: () => {} };
@@ -265,6 +289,15 @@ export class LockSet implements Handle {
       this.#warn();
       settle();
     });
+  }
+
+  #ended(): ClosedError {
+    return new ClosedError(`The locks "${this.#name}" are closed`);
+  }
+
+  #mostWaiting(): number {
+    const wanted = new Set([...this.#waiters.values()].flatMap(({ claim }) => claim.names));
+    return Math.max(0, ...[...wanted].map((name) => this.#waiting(name)));
   }
 
   #claim(

@@ -1,13 +1,15 @@
 import { type AlertRule, builtInAlerts } from "./alerts.js";
 import { CircuitBreaker } from "./breaker.js";
-import { handles } from "./core.js";
+import type { BreakerGroup } from "./breaker-group.js";
 import { dispose } from "./dispose.js";
 import type { Disposer } from "./events.js";
-import type { Handle } from "./instance.js";
+import { Group } from "./keyed.js";
 import { reportError } from "./log.js";
+import { everything, type Kind, kindOf, type Numbers, type Observable } from "./observed.js";
 import { renderOpenMetrics } from "./openmetrics.js";
 import { callable, milliseconds, object, reject } from "./options.js";
 import { Pool } from "./pool.js";
+import type { PoolGroup } from "./pool-group.js";
 import { RateLimiter } from "./rate.js";
 
 /** Everything that is counted, at one moment. Times are milliseconds. */
@@ -20,6 +22,24 @@ export interface MetricsSnapshot {
   readonly breakers: readonly ReturnType<CircuitBreaker["metrics"]>[];
   /** Rate limiters; the rates of a pool are counted with the pool. */
   readonly rates: readonly ReturnType<RateLimiter["metrics"]>[];
+  /** Caches. */
+  readonly caches: readonly Numbers["cache"][];
+  /** Channels. */
+  readonly channels: readonly Numbers["channel"][];
+  /** Events. */
+  readonly events: readonly Numbers["event"][];
+  /** Barriers. */
+  readonly barriers: readonly Numbers["barrier"][];
+  /** Lock sets. */
+  readonly locks: readonly Numbers["locks"][];
+  /** Pools of objects and of connections. */
+  readonly objects: readonly Numbers["objects"][];
+  /** Versioned states. */
+  readonly states: readonly Numbers["state"][];
+  /** `Counter`s: how many keys, and all of them together. */
+  readonly tallies: readonly Numbers["counter"][];
+  /** What tries again: pools and policies by their names, and `retry`. */
+  readonly retries: readonly Numbers["retry"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -43,6 +63,19 @@ export interface CounterMetric {
   /** Adds `by` (1) and gives the new value. @throws TypeError where `by` is not a number ≥ 0 */
   increment(by?: number): number;
 }
+
+/** Under which name the numbers of a kind stand. */
+export const PLACES = {
+  cache: "caches",
+  channel: "channels",
+  event: "events",
+  barrier: "barriers",
+  locks: "locks",
+  objects: "objects",
+  state: "states",
+  counter: "tallies",
+  retry: "retries",
+} as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {
   since: number | undefined;
@@ -69,13 +102,13 @@ interface Watched extends AlertRule {
  * ```
  */
 export class Metrics {
-  readonly #sources: readonly Handle[] | undefined;
+  readonly #sources: readonly Observable[] | undefined;
   readonly #counters = new Map<string, number>();
   readonly #alerts = new Set<Watched>();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** @param sources the handles to look at; without them all that are alive */
-  constructor(sources?: readonly (Pool | CircuitBreaker | RateLimiter)[]) {
+  /** @param sources the handles to look at, groups among them; without them all that are alive */
+  constructor(sources?: readonly Observable[]) {
     if (sources !== undefined && !Array.isArray(sources)) reject("sources", "an array of handles", sources);
     this.#sources = sources;
   }
@@ -85,12 +118,28 @@ export class Metrics {
     const pools: ReturnType<Pool["metrics"]>[] = [];
     const breakers: ReturnType<CircuitBreaker["metrics"]>[] = [];
     const rates: ReturnType<RateLimiter["metrics"]>[] = [];
-    for (const handle of [...(this.#sources ?? handles())]) {
+    const others = Object.fromEntries(
+      Object.values(PLACES).map((place): [string, object[]] => [place, []]),
+    ) as Record<(typeof PLACES)[Kind], never[]>;
+    for (const handle of [...(this.#sources ?? everything())]) {
+      const kind = kindOf(handle);
       if (handle instanceof Pool) pools.push(handle.metrics());
       else if (handle instanceof CircuitBreaker) breakers.push(handle.metrics());
       else if (handle instanceof RateLimiter) rates.push(handle.metrics());
+      else if (handle instanceof Group) {
+        const members = (handle as PoolGroup | BreakerGroup).metrics();
+        if ("pools" in members) pools.push(...members.pools);
+        else breakers.push(...members.breakers);
+      } else if (kind !== undefined) others[PLACES[kind]].push((handle as Observable).metrics() as never);
     }
-    return { at: Date.now(), pools, breakers, rates, counters: Object.fromEntries(this.#counters) };
+    return {
+      at: Date.now(),
+      pools,
+      breakers,
+      rates,
+      ...others,
+      counters: Object.fromEntries(this.#counters),
+    };
   }
 
   /** The same as OpenMetrics text, version 1.0.0, in base units, ending with `# EOF`. */
@@ -139,7 +188,11 @@ export class Metrics {
     });
   }
 
-  /** The alerts that come built in: pools with more than 100 and 200 tasks at once, queues above 80 %, abandoned tasks. */
+  /**
+   * The alerts that come built in: pools with more than 100 and 200 tasks at once, queues above 80 %, abandoned tasks, more
+   * than 50 waiters on one lock; and pools of objects whose name says `channels`, `messages` or `responses`, where after 20
+   * requests less than 85 %, 80 % or 70 % of them got one that was there.
+   */
   builtInAlerts(notify: (alert: Alert) => void): Disposer {
     const all = builtInAlerts.map((rule) => this.alert({ ...rule, notify }));
     return disposer(() => {

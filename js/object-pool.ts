@@ -32,6 +32,8 @@ export interface ConnectionPoolOptions<T> extends ObjectOptions<T> {
 }
 
 class Shared<T> {
+  /** @internal */
+  readonly kind = "objects";
   protected readonly objects: Objects<T>;
 
   constructor(options: ConnectionPoolOptions<T>) {

@@ -84,6 +84,7 @@ export interface Thing<T> {
 
 /** The objects of one handle. */
 export class Objects<T> implements Handle {
+  readonly kind = "objects";
   readonly name: string;
   readonly events: Events<ObjectEvents>;
   readonly #create: (key: string) => T | PromiseLike<T>;

@@ -1,5 +1,7 @@
 /** OpenMetrics text (prometheus/OpenMetrics, specification 1.0.0) of a snapshot. Rendered here: formatting floats weighs 10 KB in wasm. */
-import type { MetricsSnapshot } from "./metrics.js";
+import { type MetricsSnapshot, PLACES } from "./metrics.js";
+import type { Kind } from "./observed.js";
+import { FAMILIES, type Numbered } from "./openmetrics-families.js";
 import type { Summary } from "./pool-metrics.js";
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number, suffix?: string];
@@ -18,6 +20,7 @@ export function renderOpenMetrics(snapshot: MetricsSnapshot): string {
     ...poolFamilies(snapshot),
     ...breakerFamilies(snapshot),
     ...rateFamilies(snapshot),
+    ...(Object.keys(FAMILIES) as Kind[]).flatMap((kind) => familiesOf(kind, snapshot)),
     ...ownFamilies(snapshot),
   ];
   return `${families
@@ -137,6 +140,19 @@ function rateFamilies({ rates }: MetricsSnapshot): Family[] {
       samples: named.map(([labels, { waiting }]) => [labels, waiting]),
     },
   ];
+}
+
+function familiesOf(kind: Kind, snapshot: MetricsSnapshot): Family[] {
+  const named = distinct<{ readonly name: string }>(snapshot[PLACES[kind]], kind);
+  return (FAMILIES[kind] as readonly Numbered<{ readonly name: string }>[]).map(
+    ({ name, samples, ...rest }) => ({
+      ...rest,
+      name: `tidegate_${kind}_${name}`,
+      samples: named.flatMap(([labels, metrics]) =>
+        samples(metrics).map(([more, value, suffix = ""]): Sample => [{ ...labels, ...more }, value, suffix]),
+      ),
+    }),
+  );
 }
 
 function ownFamilies({ counters }: MetricsSnapshot): Family[] {

@@ -27,6 +27,12 @@ export function object<T extends object>(name: string, value: T | undefined): T 
   return value;
 }
 
+/** The name that options give, or the usual one. */
+export function nameOf(options: { name?: string }, usual: string): string {
+  const name = object("options", options)?.name ?? usual;
+  return typeof name === "string" ? name : reject("name", "a string", name);
+}
+
 /** An integer within bounds. */
 export function integer(name: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {

@@ -155,7 +155,7 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
     leaseTimeout: optionalMilliseconds("leaseTimeout", leaseTimeout),
     rules: parseRateOptions("rate", rate),
     breaker: parseBreaker(breaker, name),
-    retry: retry === undefined ? undefined : new RetryPolicy("retry", retry),
+    retry: retry === undefined ? undefined : new RetryPolicy("retry", retry, name),
     healthCheck: parseHealthCheck("healthCheck", options.healthCheck),
     detectNesting: detectNesting === undefined ? false : boolean("detectNesting", detectNesting),
   };

@@ -28,6 +28,18 @@ export interface RetryOptions {
   retryAfter?: boolean;
 }
 
+/** Every number of the retries that share one budget. */
+export interface RetryMetrics {
+  /** The name of the pool or policy that tries again; `retry` for the function of that name. */
+  readonly name: string;
+  /** Calls, each counted once however often it was tried. */
+  readonly calls: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+  /** Calls that failed for good though another try might have helped: no attempt, no time or no budget was left. */
+  readonly exhausted: number;
+}
+
 /** Retry options, judged, with the budget that all calls share. */
 export class RetryPolicy implements Handle {
   readonly honoursRetryAfter: boolean;
@@ -36,11 +48,17 @@ export class RetryPolicy implements Handle {
   readonly #deadline: number;
   readonly #budget: readonly [ratio: number, minPerSecond: number];
   readonly #when: (error: unknown) => boolean;
+  readonly kind = "retry";
+  readonly #label: string;
+  #calls = 0;
+  #retries = 0;
+  #exhausted = 0;
   #id: number;
 
-  /** @throws TypeError that names what is wrong */
-  constructor(name: string, options: RetryOptions) {
+  /** `name` is where the options stand, `label` who tries again. @throws TypeError that names what is wrong */
+  constructor(name: string, options: RetryOptions, label = "retry") {
     ready();
+    this.#label = label;
     if (object(name, options) === undefined) reject(name, "an object", options);
     const { attempts = 3, backoff, deadline, when, retryAfter } = options;
     this.#attempts = integer(`${name}.attempts`, attempts, 1, 4_294_967_294);
@@ -72,6 +90,7 @@ export class RetryPolicy implements Handle {
   ): Promise<T> {
     seed();
     const started = now();
+    this.#calls += 1;
     this.#call(() => bindings.budget_deposit(this.#id, started));
     // One deadline for all of it: what was given with the call, or what the options allow, whichever comes first.
     const span = Math.min(this.#deadline, deadline - Date.now());
@@ -85,11 +104,20 @@ export class RetryPolicy implements Handle {
         // What a policy of our own refused says nothing about the target.
         if (after !== undefined && !(error instanceof TidegateError)) heard?.(after);
         const delay = this.#decide(span, attempts, started, previous, after ?? -1);
-        if (delay < 0) throw error;
+        if (delay < 0) {
+          this.#exhausted += 1;
+          throw error;
+        }
+        this.#retries += 1;
         await sleep(delay, signal);
         previous = delay;
       }
     }
+  }
+
+  metrics(): RetryMetrics {
+    const [calls, retries, exhausted] = [this.#calls, this.#retries, this.#exhausted];
+    return { name: this.#label, calls, retries, exhausted };
   }
 
   /** @internal */

@@ -93,6 +93,8 @@ interface Prefix {
  * ```
  */
 export class VersionedState<V> implements Handle {
+  /** @internal */
+  readonly kind = "state";
   readonly #name: string;
   readonly #attempts: number;
   readonly #events: Events<StateEvents>;

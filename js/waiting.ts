@@ -78,6 +78,19 @@ export class Waiters {
     return this.#leave(ticket) !== undefined;
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#seats.size;
+  }
+
+  /** Turns all of them away. */
+  end(error: unknown): void {
+    for (const ticket of [...this.#seats.keys()]) {
+      this.#leave(ticket)?.reject(error);
+      this.#cancel(ticket);
+    }
+  }
+
   /** Takes all of them out, to be rejected by what this returns. */
   clear(): (error: unknown) => void {
     const seats = [...this.#seats.values()];

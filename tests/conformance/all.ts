@@ -25,6 +25,7 @@ import "./pool-leases.js";
 import "./pool-map.js";
 import "./pool-queue.js";
 import "./rate.js";
+import "./registry-of-metrics.js";
 import "./retry.js";
 import "./slim.js";
 import "./state.js";

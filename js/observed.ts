@@ -1,0 +1,60 @@
+/**
+ * What the registry knows of handles without importing their classes, so that an application carries only those that it
+ * uses: under which name their numbers stand, and what they are.
+ */
+
+import type { BarrierMetrics } from "./barrier.js";
+import type { CacheMetrics } from "./cache.js";
+import type { ChannelMetrics } from "./channel.js";
+import type { CounterMetrics } from "./counter.js";
+import type { EventMetrics } from "./event.js";
+import { worlds } from "./instance.js";
+import type { LockMetrics } from "./locks.js";
+import type { ObjectMetrics } from "./objects.js";
+import type { RetryMetrics } from "./retry.js";
+import type { StateMetrics } from "./state.js";
+
+/** The numbers of each kind of handle; pools, breakers and rates are known by their classes. */
+export interface Numbers {
+  cache: CacheMetrics;
+  channel: ChannelMetrics;
+  event: EventMetrics;
+  barrier: BarrierMetrics;
+  locks: LockMetrics;
+  objects: ObjectMetrics;
+  state: StateMetrics;
+  counter: CounterMetrics;
+  retry: RetryMetrics;
+}
+
+/** A kind of handle, as its policy is called. */
+export type Kind = keyof Numbers;
+
+/** Whatever the registry can read. */
+export interface Observable {
+  /** Every number of it. */
+  metrics(): { readonly name: string };
+}
+
+/** Handles without a machine: nothing else knows of them. */
+const unworldly = new Set<WeakRef<Observable>>();
+
+/** Lets the registry know of a handle that has no machine, for as long as it lives. */
+export function observe(handle: Observable): void {
+  unworldly.add(new WeakRef(handle));
+}
+
+/** Every handle of this copy of the package that is alive. */
+export function* everything(): Generator<object> {
+  for (const handles of worlds) yield* handles();
+  for (const weak of unworldly) {
+    const handle = weak.deref();
+    if (handle === undefined) unworldly.delete(weak);
+    else yield handle;
+  }
+}
+
+/** What kind of handle this is, if it says so. */
+export function kindOf(handle: object): Kind | undefined {
+  return (handle as { kind?: Kind }).kind;
+}
