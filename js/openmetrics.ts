@@ -62,7 +62,7 @@ function poolFamilies({ pools }: MetricsSnapshot): Family[] {
     type: "summary",
     unit: "seconds",
     help,
-    samples: named.flatMap(([labels, pool]) => quantiles(labels, of(pool))),
+    samples: named.flatMap(([labels, pool]) => (measured(pool) ? quantiles(labels, of(pool)) : [])),
   });
   return [
     {
@@ -84,6 +84,11 @@ function poolFamilies({ pools }: MetricsSnapshot): Family[] {
     summary("wait", "From call to start.", ({ wait }) => wait),
     summary("run", "From start to end.", ({ run }) => run),
   ];
+}
+
+/** One that measures nothing has nothing to say of times, not that there were none. */
+function measured({ wait, started }: MetricsSnapshot["pools"][number]): boolean {
+  return wait.count > 0 || started === 0;
 }
 
 const STATES = ["closed", "open", "half-open", "isolated"] as const;

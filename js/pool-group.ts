@@ -19,7 +19,8 @@ export interface PoolGroupOptions extends PoolOptions, KeyedOptions {
  *
  * Each has slots, a queue, rates, a retry budget and a breaker of its own (a `CircuitBreaker` given as `breaker` is
  * shared: say `perKey` to have several). A pool that goes for want of room is forgotten with what its rates and its
- * breaker remember. Paused pools count as at work.
+ * breaker remember. Paused pools count as at work. How long tasks of a key wait and run is measured only where
+ * `histograms` asks for it.
  *
  * @example
  * ```ts
@@ -46,7 +47,13 @@ export class PoolGroup extends Group<Pool> {
         "pool group",
         name,
         options,
-        (key) => new Pool({ ...options, ...perKey(key), name: `${name}/${key}` }),
+        (key) =>
+          new Pool({
+            ...options,
+            histograms: options.histograms ?? false,
+            ...perKey(key),
+            name: `${name}/${key}`,
+          }),
         (pool) => !pool.isIdle || pool.isPaused,
       ),
     );

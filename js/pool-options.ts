@@ -69,6 +69,11 @@ export interface PoolOptions {
    */
   healthCheck?: HealthCheckOptions;
   /**
+   * Whether `metrics()` has the distributions of waits and runs, some kilobytes a pool. Counts are kept either way.
+   * @default true; false for the pools of a `PoolGroup`, of which there may be a thousand
+   */
+  histograms?: boolean;
+  /**
    * Tells, by the event `nesting` and the logger, of a task that asks its own pool for another and finds no slot: if it
    * waits for the answer, it holds the slot that the answer may need. Needs `AsyncLocalStorage` (Node, Deno, Bun, workerd
    * with `nodejs_compat`); elsewhere nothing is told.
@@ -123,6 +128,7 @@ export interface PoolConfig {
   readonly retry: RetryPolicy | undefined;
   readonly healthCheck: HealthCheckOptions | undefined;
   readonly detectNesting: boolean;
+  readonly histograms: boolean;
 }
 
 const RULES: readonly Overflow[] = ["wait", "drop-newest", "drop-oldest", "error"];
@@ -157,6 +163,7 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
     breaker: parseBreaker(breaker, name),
     retry: retry === undefined ? undefined : new RetryPolicy("retry", retry, name),
     healthCheck: parseHealthCheck("healthCheck", options.healthCheck),
+    histograms: options.histograms === undefined ? true : boolean("histograms", options.histograms),
     detectNesting: detectNesting === undefined ? false : boolean("detectNesting", detectNesting),
   };
 }

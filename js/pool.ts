@@ -621,7 +621,8 @@ export class Pool {
       queue.aging,
     );
     if (id < 0) throw new RangeError("There are too many pools: 16,777,216 exist already");
-    const { rules, breaker } = this.#config;
+    const { rules, breaker, histograms } = this.#config;
+    if (!histograms) bindings.pool_measure(id, false);
     if (rules.length > 0 || breaker !== undefined) {
       const gated = bindings.pool_gate(id, layRules(rules), breaker?.machine ?? -1);
       if (gated === 0)

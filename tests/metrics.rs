@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tidegate::{
-    AdaptiveConfig, AlertChange, Algorithm, BreakerConfig, CircuitBreaker, Host, Metrics, Pool, PoolOptions,
-    RateConfig, RateLimiter, RunOptions, Runtime, VirtualRuntime, gather,
+    AdaptiveConfig, AlertChange, Algorithm, BreakerConfig, CircuitBreaker, Host, Metrics, Pool, PoolGroup,
+    PoolOptions, RateConfig, RateLimiter, RunOptions, Runtime, VirtualRuntime, gather,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -161,4 +161,52 @@ fn a_logger_hears_what_happens_and_silence_is_the_default() {
     let kinds: Vec<_> = heard.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, ["breaker", "timeout", "overflow"]);
     assert!(heard[1].1.contains(r#"task "probe" of pool "p""#), "{heard:?}");
+}
+
+#[test]
+fn pools_by_key_measure_no_times_unless_asked_and_what_that_takes_is_bounded() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let metrics = Metrics::new(&host);
+    let plain = PoolGroup::new(&host, PoolOptions::new(1));
+    let asked = PoolGroup::new(&host, PoolOptions::new(1).histograms(true))
+        .per_key(|key, options| options.name(format!("asked {key}")));
+    for key in 0..50 {
+        for group in [&plain, &asked] {
+            let pool = group.get(&format!("{key}")).unwrap();
+            for length in [1, 3, 10, 40, 150, 600, 2_000] {
+                let task = pool.run(RunOptions::new(), |_| async {
+                    runtime.sleep_until(runtime.now() + ms(length)).await;
+                    Ok::<_, ()>(())
+                });
+                runtime.block_on(task).unwrap();
+            }
+        }
+    }
+    let snapshot = metrics.snapshot();
+    let (mut measured, mut bytes) = (0, 0);
+    for pool in &snapshot.pools {
+        assert_eq!(pool.tasks.completed, 7);
+        let takes = pool.wait.allocated() + pool.run.allocated();
+        if pool.name.starts_with("asked") {
+            measured += 1;
+            bytes += takes;
+            assert_eq!(pool.run.count(), 7);
+        } else {
+            assert_eq!((takes, pool.run.count()), (0, 0));
+        }
+    }
+    assert_eq!(measured, 50);
+    let each = bytes / measured;
+    assert!((1_000..=60_000).contains(&each), "{each} bytes a key");
+    assert!(
+        !metrics
+            .to_openmetrics()
+            .contains("tidegate_pool_run_seconds_count{pool=\"7\"}")
+    );
+    assert!(
+        metrics
+            .to_openmetrics()
+            .contains("tidegate_pool_run_seconds_count{pool=\"asked 7\"} 7")
+    );
 }

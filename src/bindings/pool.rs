@@ -29,6 +29,12 @@ pub fn pool_open(concurrency: u32, capacity: f64, overflow: u32, max_waiters: f6
     at_world(|world, _| world.open_pool(config).map_or(-1.0, |id| f64::from(id.0)))
 }
 
+/// Lets a pool measure how long tasks wait and run, or not.
+#[wasm_bindgen]
+pub fn pool_measure(pool: u32, measured: bool) {
+    at_world(|world, _| world.measure_pool(MachineId(pool), measured));
+}
+
 /// Forgets a pool.
 #[wasm_bindgen]
 pub fn pool_drop(pool: u32) {

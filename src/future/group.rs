@@ -17,7 +17,8 @@ const DEFAULT_MAX_KEYS: usize = 1000;
 /// A pool for each key, made when the key is first asked for.
 ///
 /// At most 1,000 keys are remembered (see [`max_keys`](Self::max_keys)); then the pool that is idle and was longest not asked for is forgotten. A pool that
-/// is at work is never forgotten.
+/// is at work is never forgotten. Waits and runs of a key's pool are measured only where its options ask for
+/// [`histograms`](PoolOptions::histograms).
 ///
 /// # Examples
 ///
@@ -70,10 +71,11 @@ impl<R: Runtime> PoolGroup<R> {
     pub fn get(&self, key: &str) -> Result<Pool<R>, ConfigError> {
         let make = || {
             let options = self.options.clone().name(key);
-            let options = match &self.per_key {
+            let mut options = match &self.per_key {
                 Some(change) => change(key, options),
                 None => options,
             };
+            options.histograms.get_or_insert(false);
             Pool::new(&self.host, options)
         };
         self.pools.get(key, make, |pool| {

@@ -83,11 +83,16 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         }
     }
     seconds_family(out, "tidegate_pool_wait_seconds", "From asking to starting.")?;
-    for pool in pools {
+    // One that measures nothing has nothing to say of times, not that there were none.
+    let measured = || {
+        let silent = |pool: &&super::metrics::PoolMetrics| pool.wait.count() == 0 && pool.tasks.started > 0;
+        pools.iter().filter(move |pool| !silent(pool))
+    };
+    for pool in measured() {
         summary(out, "tidegate_pool_wait_seconds", &pool.name, &pool.wait)?;
     }
     seconds_family(out, "tidegate_pool_run_seconds", "From start to end.")?;
-    for pool in pools {
+    for pool in measured() {
         summary(out, "tidegate_pool_run_seconds", &pool.name, &pool.run)?;
     }
 

@@ -91,6 +91,9 @@ impl<R: Runtime> Pool<R> {
         };
         let machine = PoolMachine::open(host, "concurrency", config)?;
         host.register(machine.id, "pool", options.name.clone());
+        if options.histograms == Some(false) {
+            machine.call(|world, _, id| world.measure_pool(id, false));
+        }
         let gate = breaker.as_ref().map(|breaker| breaker.machine().id);
         // Both are held right here, so neither can be missing.
         let _gated = machine.call(|world, _, id| world.gate_pool(id, options.rates, gate));

@@ -22,6 +22,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct PoolOptions {
     pub(crate) name: Option<Rc<str>>,
+    pub(crate) histograms: Option<bool>,
     pub(crate) concurrency: u32,
     pub(crate) queue: QueueConfig,
     pub(crate) wait_timeout: Option<Duration>,
@@ -48,6 +49,7 @@ impl PoolOptions {
     pub fn new(concurrency: u32) -> Self {
         Self {
             name: None,
+            histograms: None,
             concurrency,
             queue: QueueConfig::default(),
             wait_timeout: None,
@@ -71,6 +73,13 @@ impl PoolOptions {
     /// The name by which errors and metrics know it.
     pub fn name(mut self, name: impl Into<Rc<str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Whether waits and runs are measured, some kilobytes a pool. Default: yes, and no in a `PoolGroup`, where there may be a pool for each
+    /// of a thousand keys. Counts are kept either way.
+    pub fn histograms(mut self, measured: bool) -> Self {
+        self.histograms = Some(measured);
         self
     }
 

@@ -98,6 +98,11 @@ impl Histogram {
         *self = Self::new();
     }
 
+    /// Bytes that it has allocated.
+    pub fn allocated(&self) -> usize {
+        self.chunks.iter().flatten().count() * size_of::<Chunk>()
+    }
+
     /// How many values were recorded.
     pub const fn count(&self) -> u64 {
         self.count

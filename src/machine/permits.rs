@@ -45,6 +45,8 @@ pub struct Permits {
     typical_run: u64,
     /// What happened so far.
     pub counts: Counts,
+    /// Whether waits and runs are measured.
+    pub measured: bool,
     /// Microseconds from request to start.
     pub waited: Histogram,
     /// Microseconds from start to end.
@@ -112,6 +114,7 @@ impl Permits {
             intake: Intake::Open,
             typical_run: 0,
             counts: Counts::default(),
+            measured: true,
             waited: Histogram::new(),
             ran: Histogram::new(),
         }
@@ -178,7 +181,9 @@ impl Permits {
         }
         if matches!(outcome, Outcome::Success | Outcome::Failure) {
             let took = now.micros_since(run.started);
-            self.ran.record(took);
+            if self.measured {
+                self.ran.record(took);
+            }
             // An exponential average over about eight tasks: recent enough to follow, old enough not to jump.
             self.typical_run = if self.typical_run == 0 {
                 took
@@ -587,7 +592,9 @@ impl Permits {
         self.active += 1;
         self.counts.started += 1;
         self.counts.peak_active = self.counts.peak_active.max(self.active);
-        self.waited.record(now.micros_since(waiting.arrived));
+        if self.measured {
+            self.waited.record(now.micros_since(waiting.arrived));
+        }
     }
 
     /// Those outside enter while there is room.

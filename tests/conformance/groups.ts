@@ -2,7 +2,7 @@
  * `PoolGroup`, `BreakerGroup`: by key, isolated from each other, in bounded memory.
  */
 
-import { BreakerGroup, CircuitBreaker, isClosedError, PoolGroup } from "tidegate";
+import { BreakerGroup, CircuitBreaker, isClosedError, Metrics, PoolGroup } from "tidegate";
 import { assert, rejection, test, thrown, turn } from "./registry.js";
 import { hold } from "./waiting.js";
 
@@ -22,6 +22,21 @@ test("pool group: a key is one pool, and its options are its own", async () => {
   assert.deepEqual([group.get("big").name, group.get("small").name], ["hosts/big", "hosts/small"]);
   assert.deepEqual(asked, ["big", "small"]);
   assert.equal(group.size, 2);
+});
+
+test("pool group: times are measured by key only where `histograms` asks for it; counts always", async () => {
+  for (const [options, measured] of [
+    [{}, 0],
+    [{ histograms: true }, 1],
+    [{ perKey: () => ({ histograms: true }) }, 1],
+  ] as const) {
+    const group = new PoolGroup({ concurrency: 1, ...options });
+    await group.get("a").run(() => null);
+    const { completed, wait, run } = group.get("a").metrics();
+    assert.equal(completed, 1);
+    assert.deepEqual([wait.count, run.count] as number[], [measured, measured]);
+    assert.equal(new Metrics([group]).toOpenMetrics().includes("tidegate_pool_run_seconds"), measured === 1);
+  }
 });
 
 test("pool group: what one key holds or breaks is nothing to another", async () => {

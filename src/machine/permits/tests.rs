@@ -68,6 +68,32 @@ fn bounded(capacity: u32, overflow: Overflow) -> QueueConfig {
 }
 
 #[test]
+fn what_is_not_measured_takes_no_memory_and_is_still_counted() {
+    let mut house = House::of(1, QueueConfig::default());
+    house.permits.measured = false;
+    let ticket = house.granted(Ask::default());
+    house.now = T0 + std::time::Duration::from_millis(5);
+    house
+        .permits
+        .release(
+            house.now,
+            ticket,
+            Outcome::Success,
+            &mut OpenGate,
+            &mut house.wakes,
+        )
+        .unwrap();
+    assert_eq!(
+        (house.permits.counts.started, house.permits.counts.completed),
+        (1, 1)
+    );
+    assert_eq!(
+        house.permits.waited.allocated() + house.permits.ran.allocated(),
+        0
+    );
+}
+
+#[test]
 fn released_slot_goes_to_the_oldest_waiter() {
     let mut house = House::of(1, QueueConfig::default());
     let running = house.granted(Ask::PLAIN);

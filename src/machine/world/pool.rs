@@ -45,6 +45,14 @@ impl World {
         })
     }
 
+    /// Whether a pool measures how long tasks wait and run, as it does at first: of thousands of pools, one for each key, nobody
+    /// reads that, and each would take kilobytes.
+    pub fn measure_pool(&mut self, id: MachineId, measured: bool) {
+        if let Some(pool) = self.pools.get_mut(id) {
+            pool.permits.measured = measured;
+        }
+    }
+
     /// Puts rates and a breaker before a pool, in the place of what stood there: from here on a start takes slots, tokens and the
     /// breaker's permission together or nothing.
     ///
