@@ -2,6 +2,7 @@
 
 import {
   Barrier,
+  BreakerGroup,
   Cache,
   Channel,
   CircuitBreaker,
@@ -159,6 +160,85 @@ test("events of every handle: channels, events, barriers and counters tell, unti
   counter.increment("/");
   await barrier.arrive();
   assert.deepEqual(told, all);
+});
+
+test("events of every handle: states tell of conflicts, objects of their making and end, groups of their keys", async () => {
+  const told: [string, unknown][] = [];
+  const tell = (what: string) => (detail: unknown) => void told.push([what, detail]);
+  const state = new VersionedState<number>();
+  const objects = new ObjectPool({ create: () => ({}) });
+  const connections = new ConnectionPool({ create: (key: string) => ({ key }) });
+  const breakers = new BreakerGroup({ maxKeys: 1 });
+  const offs = [
+    state.on("conflict", tell("conflict")),
+    objects.on("created", tell("object created")),
+    objects.on("destroyed", tell("object destroyed")),
+    connections.on("created", tell("connection created")),
+    breakers.on("open", tell("breaker made")),
+    breakers.on("leave", tell("breaker gone")),
+  ];
+  await state.update("seen", async (seen = 0) => {
+    if (seen === 0) state.set("seen", 5);
+    return seen + 1;
+  });
+  assert.equal(state.get("seen")?.value, 6);
+  await objects.use(() => null);
+  await objects.close();
+  await connections.use("db", () => null);
+  breakers.get("a");
+  breakers.get("b");
+  assert.equal(breakers.size, 1);
+  const idOf = (place: number) => (told.at(place)?.[1] as { id: number } | undefined)?.id;
+  const [id, connection] = [idOf(1), idOf(3)];
+  const all: [string, unknown][] = [
+    ["conflict", { key: "seen" }],
+    ["object created", { id, key: "" }],
+    ["object destroyed", { id, key: "" }],
+    ["connection created", { id: connection, key: "db" }],
+    ["breaker made", { key: "a" }],
+    ["breaker made", { key: "b" }],
+    ["breaker gone", { key: "a", reason: "room" }],
+  ];
+  assert.deepEqual(told, all);
+  for (const off of offs) off();
+  breakers.get("c");
+  assert.deepEqual(told, all);
+});
+
+test("names: every handle has the one it was given, in its metrics too, or the name of its policy", async () => {
+  const { connections, ...given } = await oneOfEach();
+  const all = { ...given, connections, rate: new RateLimiter([{ kind: "token-bucket", limit: 1, per: 1 }]) };
+  for (const handle of Object.values(all)) assert.equal(handle.metrics().name, handle.name);
+  assert.deepEqual(
+    Object.values(all).map(({ name }) => name),
+    ["pages", "jobs", "ready", "start", "ledgers", "buffers", "progress", "visits", "databases", "rate"],
+  );
+  const unnamed = [
+    new Cache(),
+    new Channel(0),
+    new Event(),
+    new Barrier(1),
+    new LockSet(),
+    new ObjectPool({ create: () => null }),
+    new VersionedState(),
+    new Counter(),
+    new CircuitBreaker(),
+    new Pool({ concurrency: 1 }),
+  ];
+  assert.deepEqual(
+    unnamed.map(({ name }) => name),
+    ["cache", "channel", "event", "barrier", "locks", "objects", "state", "counter", "breaker", "pool"],
+  );
+  for (const Handle of [Event, Counter])
+    assert.throws(() => new Handle({ name: 7 as never }), TypeError, "Expected `name` to be a string");
+});
+
+test("channel, barrier: they say how large they are, and whether they are closed", () => {
+  const channel = new Channel(3);
+  assert.deepEqual([channel.capacity, channel.closed], [3, false]);
+  channel.close();
+  assert.isTrue(channel.closed);
+  assert.equal(new Barrier(4).parties, 4);
 });
 
 test("using: every handle is done with at the end of its block, and whoever waits is told", async () => {
