@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tidegate::{
-    AdaptiveConfig, AlertChange, Algorithm, BreakerConfig, CircuitBreaker, Host, Metrics, Pool, PoolGroup,
-    PoolOptions, RateConfig, RateLimiter, RunOptions, Runtime, VirtualRuntime, gather,
+    AdaptiveConfig, AlertChange, Algorithm, Barrier, BreakerConfig, Cache, CacheConfig, Channel,
+    CircuitBreaker, Event, Host, LockOptions, LockSet, Metrics, ObjectOptions, ObjectPool, Pool, PoolGroup,
+    PoolOptions, RateConfig, RateLimiter, RunOptions, Runtime, VersionedState, VirtualRuntime, gather,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -209,4 +210,70 @@ fn pools_by_key_measure_no_times_unless_asked_and_what_that_takes_is_bounded() {
             .to_openmetrics()
             .contains("tidegate_pool_run_seconds_count{pool=\"asked 7\"} 7")
     );
+}
+
+#[test]
+fn every_policy_stands_in_one_registry_and_leaves_it_with_its_last_handle() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let metrics = Metrics::new(&host);
+    let cache = Cache::new(&host, CacheConfig::default()).unwrap().named("pages");
+    cache.set("a", 1);
+    assert_eq!((cache.get(&"a"), cache.get(&"b")), (Some(1), None));
+    let channel = Channel::new(&host, 2).unwrap().named("jobs");
+    channel.try_send(1).unwrap();
+    let event = Event::new(&host).unwrap().named("ready");
+    event.set();
+    let barrier = Barrier::new(&host, 2).unwrap().named("start");
+    let locks = LockSet::new(&host).unwrap().named("files");
+    let held = runtime
+        .block_on(locks.acquire(["a"], LockOptions::new()))
+        .unwrap();
+    let objects = ObjectPool::new(&host, ObjectOptions::new(), async || Ok::<_, ()>(7))
+        .unwrap()
+        .named("buffers");
+    for _ in 0..2 {
+        drop(runtime.block_on(objects.acquire()).unwrap());
+    }
+    let state = VersionedState::new(&host).unwrap().named("progress");
+    state.set("done", 1);
+
+    let snapshot = metrics.snapshot();
+    let value = |name: &str, number: &str, label: Option<&str>| {
+        let of = snapshot.others.iter().find(|readings| &*readings.name == name);
+        of.and_then(|readings| readings.value(number, label))
+    };
+    assert_eq!(value("pages", "lookups", Some("hit")), Some(1));
+    assert_eq!(value("pages", "lookups", Some("miss")), Some(1));
+    assert_eq!(value("jobs", "values", Some("sent")), Some(1));
+    assert_eq!(value("ready", "is_set", None), Some(1));
+    assert_eq!(value("start", "parties", None), Some(2));
+    assert_eq!(value("files", "taken", None), Some(1));
+    assert_eq!(value("files", "most_waiting", None), Some(0));
+    assert_eq!(value("buffers", "requests", Some("hit")), Some(1));
+    assert_eq!(value("progress", "writes", None), Some(1));
+
+    let text = metrics.to_openmetrics();
+    let mut families = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            assert!(families.insert(family.to_owned()), "twice: {family}");
+        }
+    }
+    for line in [
+        "# TYPE tidegate_cache_lookups counter",
+        "tidegate_cache_lookups_total{cache=\"pages\",outcome=\"hit\"} 1",
+        "tidegate_channel_waiting{channel=\"jobs\",side=\"send\"} 0",
+        "tidegate_objects_count{objects=\"buffers\",state=\"idle\"} 1",
+        "tidegate_state_entries{state=\"progress\"} 1",
+    ] {
+        assert!(
+            text.lines().any(|other| other == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n"));
+
+    drop((cache, channel, event, barrier, held, locks, objects, state));
+    assert_eq!(metrics.snapshot().others.len(), 0);
 }

@@ -58,6 +58,12 @@ impl<R: Runtime> Barrier<R> {
         .map(Self)
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.name(name.into());
+        self
+    }
+
     /// Arrives, and waits for the others for as long as it takes.
     ///
     /// # Cancel safety

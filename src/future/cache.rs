@@ -93,6 +93,12 @@ impl<R: Runtime, K: Hash + Eq + Clone + 'static, V: Clone + 'static> Cache<R, K,
         Self::open(host, config, None)
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.host.register(self.0.id, "cache", Some(name.into()));
+        self
+    }
+
     /// An empty cache whose bound is one by weight, as `weigh` tells it.
     ///
     /// # Errors
@@ -110,6 +116,7 @@ impl<R: Runtime, K: Hash + Eq + Clone + 'static, V: Clone + 'static> Cache<R, K,
         host.seed();
         let full = || ConfigError::integer("caches", "at most 2^24 in one host", 1 << 24);
         let id = host.call(|world, _| world.open_cache(config)).ok_or_else(full)?;
+        host.enrol(id, "cache");
         let shared = Rc::new(Shared {
             host: host.clone(),
             id,
@@ -383,6 +390,7 @@ impl<R: Runtime, K: Hash + Eq + Clone, V: Clone> Shared<R, K, V> {
 
 impl<R: Runtime, K, V> Drop for Shared<R, K, V> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.close_ledger(self.id);
         self.host.call(|world, _| world.drop_cache(self.id));
     }

@@ -92,6 +92,12 @@ impl<R: Runtime, T> Channel<R, T> {
         })))
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.room.name(name.into());
+        self
+    }
+
     /// Sends a value, waiting for room for as long as it takes.
     ///
     /// # Errors

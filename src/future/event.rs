@@ -43,6 +43,12 @@ impl<R: Runtime> Event<R> {
         Room::open(host, "events", World::open_event, World::drop_event).map(Self)
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.name(name.into());
+        self
+    }
+
     /// Sets it: all who wait go, and whoever comes passes until it is cleared.
     pub fn set(&self) {
         self.0

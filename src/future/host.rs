@@ -138,6 +138,13 @@ impl<R: Runtime> Host<R> {
         self.0.names.borrow_mut().insert(machine, name);
     }
 
+    /// Puts a machine into the registry under a name made of its kind and its place in the world: no two alive have the same, and no
+    /// number of a task is spent on it.
+    pub(crate) fn enrol(&self, machine: MachineId, kind: &str) {
+        let name = format!("{kind}-{}", machine.0 & 0xff_ffff).into();
+        self.register(machine, kind, Some(name));
+    }
+
     /// Takes a machine that is gone out of the registry.
     pub(crate) fn unregister(&self, machine: MachineId) {
         self.0.names.borrow_mut().remove(&machine);

@@ -111,6 +111,12 @@ impl<R: Runtime> LockSet<R> {
         Self::with_order(host, [""; 0])
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.room.name(name.into());
+        self
+    }
+
     /// Locks of which these are taken first, in this order.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use super::host::Host;
 use super::openmetrics;
+use super::readings::Readings;
 use super::runtime::{Parker, Runtime};
 use super::subscription::Subscription;
 use crate::machine::breaker::{BreakerCounts, BreakerState};
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub breakers: Vec<BreakerMetrics>,
     /// The rate limiters, by name.
     pub rates: Vec<RateMetrics>,
+    /// Caches, channels, events, barriers, locks, objects and states, by kind and name.
+    pub others: Vec<Readings>,
     /// Counters of your own, by name.
     pub counters: Vec<(Rc<str>, u64)>,
 }
@@ -170,6 +173,7 @@ impl<R: Runtime> Metrics<R> {
             pools: Vec::new(),
             breakers: Vec::new(),
             rates: Vec::new(),
+            others: Vec::new(),
             counters: Vec::new(),
         };
         let mut names = self.host.names();
@@ -179,6 +183,8 @@ impl<R: Runtime> Metrics<R> {
                 snapshot.read(world, now, id, name);
             }
         });
+        // One family after another: those of a kind stand together.
+        snapshot.others.sort_by_key(|readings| readings.kind);
         let counters = self.counters.borrow();
         snapshot.counters = counters
             .iter()
@@ -278,6 +284,8 @@ impl Snapshot {
                 waiting: limiter.waiting(),
                 requests: *limiter.counts(),
             });
+        } else if let Some(readings) = Readings::of(world, id, &name) {
+            self.others.push(readings);
         }
     }
 }

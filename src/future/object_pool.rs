@@ -207,6 +207,12 @@ where
         )
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.store.room.name(name.into());
+        self
+    }
+
     fn with_usual_max(
         host: &Host<R>,
         options: ObjectOptions<T>,
@@ -599,6 +605,11 @@ impl<R: Runtime, T: 'static, E> ObjectPool<R, T, E> {
     {
         let create: Create<(), T, E> = Box::new(move |()| Box::pin(create()));
         ConnectionPool::with_usual_max(host, options, u32::MAX, create).map(Self)
+    }
+
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        Self(self.0.named(name))
     }
 
     /// As [`ConnectionPool::acquire`].

@@ -2,6 +2,7 @@
 //! after another, `# EOF` at the end.
 
 use super::metrics::Snapshot;
+use super::readings::{Reading, Readings};
 use crate::machine::breaker::BreakerState;
 use crate::machine::histogram::Histogram;
 use std::fmt::{self, Write};
@@ -18,6 +19,7 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         pools,
         breakers,
         rates,
+        others,
         counters,
         ..
     } = snapshot;
@@ -187,11 +189,51 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         )?;
     }
 
+    for same in others.chunk_by(|a, b| a.kind == b.kind) {
+        of_kind(out, same)?;
+    }
+
     family(out, "tidegate_user", "counter", "Counters of the program's own.")?;
     for (name, count) in counters {
         writeln!(out, "tidegate_user_total{{counter=\"{}\"}} {count}", Label(name))?;
     }
     out.push_str("# EOF\n");
+    Ok(())
+}
+
+/// The families of handles of one kind, all of which read the same numbers in the same order.
+fn of_kind(out: &mut String, same: &[Readings]) -> fmt::Result {
+    let Some(first) = same.first() else {
+        return Ok(());
+    };
+    let kind = first.kind;
+    let mut at = 0;
+    for numbers in first.all.chunk_by(|a, b| a.name == b.name) {
+        let Some(&Reading { name, grows, .. }) = numbers.first() else {
+            continue;
+        };
+        let (sort, ending) = if grows {
+            ("counter", "_total")
+        } else {
+            ("gauge", "")
+        };
+        let help = format!("{name} of each {kind}.").replace('_', " ");
+        family(out, &format!("tidegate_{kind}_{name}"), sort, &help)?;
+        for handle in same {
+            for reading in handle.all.iter().skip(at).take(numbers.len()) {
+                write!(
+                    out,
+                    "tidegate_{kind}_{name}{ending}{{{kind}=\"{}\"",
+                    Label(&handle.name)
+                )?;
+                if let Some((label, is)) = reading.label {
+                    write!(out, ",{label}=\"{is}\"")?;
+                }
+                writeln!(out, "}} {}", reading.value)?;
+            }
+        }
+        at += numbers.len();
+    }
     Ok(())
 }
 

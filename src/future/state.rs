@@ -94,6 +94,12 @@ impl<R: Runtime, V: Clone + 'static> VersionedState<R, V> {
         Self::with(host, StateConfig::default())
     }
 
+    /// Gives it the name by which metrics know it.
+    pub fn named(self, name: impl Into<Rc<str>>) -> Self {
+        self.0.host.register(self.0.id, "state", Some(name.into()));
+        self
+    }
+
     /// A state without entries that behaves as `config` says.
     ///
     /// # Errors
@@ -102,6 +108,7 @@ impl<R: Runtime, V: Clone + 'static> VersionedState<R, V> {
     pub fn with(host: &Host<R>, config: StateConfig) -> Result<Self, ConfigError> {
         let full = || ConfigError::integer("states", "at most 2^24 in one host", 1 << 24);
         let id = host.call(|world, _| world.open_state(config)).ok_or_else(full)?;
+        host.enrol(id, "state");
         Ok(Self(Rc::new(Shared {
             host: host.clone(),
             id,
@@ -484,6 +491,7 @@ impl Drop for Telling<'_> {
 
 impl<R: Runtime, V> Drop for Shared<R, V> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.close_ledger(self.id);
         self.host.call(|world, _| world.drop_state(self.id));
     }

@@ -35,12 +35,23 @@ impl<R: Runtime> Room<R> {
     ) -> Result<Rc<Self>, ConfigError> {
         let full = || ConfigError::integer(option, "at most 2^24 in one host", 1 << 24);
         let id = host.call(|world, _| open(world)).ok_or_else(full)?;
+        let kind = match option {
+            "lock sets" => "locks",
+            "object pools" => "objects",
+            several => several.trim_end_matches('s'),
+        };
+        host.enrol(id, kind);
         Ok(Rc::new(Self {
             host: host.clone(),
             id,
             ledger: host.open_ledger(id),
             shut,
         }))
+    }
+
+    /// Gives it the name by which metrics know it.
+    pub(crate) fn name(&self, name: Rc<str>) {
+        self.host.register(self.id, "", Some(name));
     }
 
     pub(crate) fn call<T>(&self, event: impl FnOnce(&mut World, Instant, MachineId) -> T) -> T {
@@ -58,6 +69,7 @@ impl<R: Runtime> Room<R> {
 
 impl<R: Runtime> Drop for Room<R> {
     fn drop(&mut self) {
+        self.host.unregister(self.id);
         self.host.close_ledger(self.id);
         let (id, shut) = (self.id, self.shut);
         self.host.call(|world, _| shut(world, id));

@@ -398,6 +398,16 @@ impl LockSet {
         }
     }
 
+    /// How many locks are held.
+    pub fn taken(&self) -> usize {
+        self.locks.values().filter(|lock| lock.holder.is_some()).count()
+    }
+
+    /// How many wait for the lock that most wait for.
+    pub fn most_waiting(&self) -> usize {
+        self.locks.values().map(|lock| lock.line.len()).max().unwrap_or(0)
+    }
+
     /// How many wait for a lock.
     pub fn waiting(&self, lock: u32) -> usize {
         self.locks.get(&lock).map_or(0, |lock| lock.line.len())
