@@ -48,6 +48,19 @@ test("every name that the package exports has a row", () => {
   assert.deepEqual(missing, []);
 });
 
+test("every class and function that the package exports has an example in its documentation", () => {
+  const text = sources(["js"], /\.ts$/);
+  const own = Object.keys(tidegate).filter((name) => !/^is[A-Z]\w+Error$|Error$/.test(name));
+  const missing = own.filter((name) => {
+    const declared = new RegExp(
+      `(/\\*\\*(?:(?!\\*/)[\\s\\S])*\\*/)\\s*export (?:abstract )?(?:class|(?:async )?function) ${name}\\b`,
+    );
+    return !text.match(declared)?.[1].includes("@example");
+  });
+  assert.ok(own.length > 20, "the exports are not read as they should be");
+  assert.deepEqual(missing, []);
+});
+
 function exists(name, language) {
   if (language === "rust")
     return new RegExp(`#\\[test\\]\\s*(?:#\\[[^\\]]*\\]\\s*)*fn ${name}\\(`).test(rust);
