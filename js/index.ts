@@ -23,6 +23,17 @@ export * from "./errors.js";
 export { Event, type EventEvents, type EventMetrics } from "./event.js";
 export type { Disposer } from "./events.js";
 export { type GatherOptions, gather, partition } from "./gather.js";
+export {
+  type ExecuteOptions,
+  type GraphEvents,
+  type GraphMetrics,
+  type GraphReport,
+  type GraphTask,
+  type GraphTaskReport,
+  type GraphTaskState,
+  type Results,
+  TaskGraph,
+} from "./graph.js";
 export type { Health, HealthCheckOptions } from "./health.js";
 export type { KeyedEvents, KeyedOptions } from "./keyed.js";
 export {

@@ -40,6 +40,8 @@ export interface MetricsSnapshot {
   readonly tallies: readonly Numbers["counter"][];
   /** What tries again: pools and policies by their names, and `retry`. */
   readonly retries: readonly Numbers["retry"][];
+  /** Task graphs. */
+  readonly graphs: readonly Numbers["graph"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -75,6 +77,7 @@ export const PLACES = {
   state: "states",
   counter: "tallies",
   retry: "retries",
+  graph: "graphs",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {

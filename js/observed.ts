@@ -8,6 +8,7 @@ import type { CacheMetrics } from "./cache.js";
 import type { ChannelMetrics } from "./channel.js";
 import type { CounterMetrics } from "./counter.js";
 import type { EventMetrics } from "./event.js";
+import type { GraphMetrics } from "./graph.js";
 import { worlds } from "./instance.js";
 import type { LockMetrics } from "./locks.js";
 import type { ObjectMetrics } from "./objects.js";
@@ -25,6 +26,7 @@ export interface Numbers {
   state: StateMetrics;
   counter: CounterMetrics;
   retry: RetryMetrics;
+  graph: GraphMetrics;
 }
 
 /** A kind of handle, as its policy is called. */

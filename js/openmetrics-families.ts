@@ -109,6 +109,7 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
     counter("attempts", "Attempts after the first.", ({ retries }) => retries),
     counter("exhausted", "Calls that no further attempt was left for.", ({ exhausted }) => exhausted),
   ],
+  graph: [gauges("tasks", "Tasks by where they are.", "state", ({ name: _, ...states }) => states)],
 };
 
 function gauge<M>(name: string, help: string, of: (metrics: M) => number): Numbered<M> {

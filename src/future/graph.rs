@@ -424,6 +424,8 @@ impl<R: Runtime, T, E> State<R, T, E> {
                 }
                 (None, before)
             }
+            // Nobody is told when a task has become ready.
+            Why::Ready => (None, None),
             _ => {
                 let because_of = match self.graph.state(ticket) {
                     Some(TaskState::Ended(TaskEnd::Skipped { because_of })) => self.name(because_of),
@@ -456,6 +458,7 @@ impl<R: Runtime, T: 'static, E: 'static> Drop for Execution<'_, R, T, E> {
             self.0.cancel_all();
             self.0.carry_out(&mut FuturesUnordered::new());
         }
+        self.0.0.state.borrow_mut().graph.rest();
     }
 }
 

@@ -40,6 +40,8 @@ pub struct GraphConfig {
     pub on_failure: OnFailure,
     /// How many later arrivals one step of priority may overtake: 16.
     pub aging: u32,
+    /// Whether the host is told of tasks that have become ready too ([`Why::Ready`]): no.
+    pub tells_ready: bool,
 }
 
 impl Default for GraphConfig {
@@ -48,6 +50,7 @@ impl Default for GraphConfig {
             concurrency: NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN),
             on_failure: OnFailure::Skip,
             aging: 16,
+            tells_ready: false,
         }
     }
 }
@@ -217,7 +220,7 @@ struct Task {
     weight: u32,
     // What it took; the number of slots may change while it runs.
     holds: u32,
-    on_failure: OnFailure,
+    on_failure: Option<OnFailure>,
     depends_on: Vec<u32>,
     dependents: Vec<Ticket>,
     state: TaskState,
@@ -226,6 +229,13 @@ struct Task {
     path: Duration,
     steps: u32,
     via: Option<u32>,
+}
+
+impl Task {
+    // Whether a failure before it ends it, where that is the usual answer.
+    fn skips(&self, usual: OnFailure) -> bool {
+        self.on_failure.unwrap_or(usual) == OnFailure::Skip
+    }
 }
 
 impl Graph {
@@ -270,7 +280,7 @@ impl Graph {
             priority: new.priority.clamp(-100, 100),
             weight: new.weight.max(1),
             holds: 0,
-            on_failure: new.on_failure.unwrap_or(self.config.on_failure),
+            on_failure: new.on_failure,
             dependents: self.awaited.get(&new.id).cloned().unwrap_or_default(),
             depends_on: Vec::new(),
             state: TaskState::Waiting { dependencies: 0 },
@@ -324,6 +334,27 @@ impl Graph {
         }
         self.start_ready(now, wakes);
         Ok(())
+    }
+
+    /// Stops after an execution: what is added from here on waits until the graph begins again, and may name what comes later.
+    pub fn rest(&mut self) {
+        self.begun = false;
+    }
+
+    /// Adds a task that is over already, for a host that lost its graph and makes it again.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn adopt(&mut self, now: Instant, id: u32, end: TaskEnd) -> Result<Ticket, GraphError> {
+        let mut nobody = Wakes::new();
+        let ticket = self.add(now, NewTask::named(id), &mut nobody)?;
+        self.mark_ended(now, ticket, end);
+        Ok(ticket)
+    }
+
+    /// Changes what happens to dependents that do not say it themselves, from now on.
+    pub fn set_on_failure(&mut self, on_failure: OnFailure) {
+        self.config.on_failure = on_failure;
     }
 
     /// A running task has ended. Its slot goes to the next in line, its dependents become ready or are skipped
@@ -456,12 +487,12 @@ impl Graph {
         let TaskState::Waiting { dependencies } = task.state else {
             return;
         };
-        if task.on_failure == OnFailure::Skip
+        if task.skips(self.config.on_failure)
             && let Some(because_of) = task.depends_on.iter().find_map(|id| self.root_of_failure(*id))
         {
             self.settle(now, ticket, TaskEnd::Skipped { because_of }, wakes);
         } else if dependencies == 0 {
-            self.make_ready(now, ticket);
+            self.make_ready(now, ticket, wakes);
         }
     }
 
@@ -474,7 +505,7 @@ impl Graph {
         }
     }
 
-    fn make_ready(&mut self, now: Instant, ticket: Ticket) {
+    fn make_ready(&mut self, now: Instant, ticket: Ticket, wakes: &mut Wakes) {
         let Some(task) = self.tasks.get_mut(ticket) else {
             return;
         };
@@ -485,6 +516,9 @@ impl Graph {
         self.ready.push(rank, ticket);
         self.progress.waiting -= 1;
         self.progress.ready += 1;
+        if self.config.tells_ready {
+            wakes.push(ticket, Why::Ready);
+        }
     }
 
     fn start_ready(&mut self, now: Instant, wakes: &mut Wakes) {
@@ -537,18 +571,20 @@ impl Graph {
             // Pushed in reverse, so that they are carried on in order.
             let mut pointless = Vec::new();
             for dependent in dependents {
+                let usual = self.config.on_failure;
                 let Some(task) = self.tasks.get_mut(dependent) else {
                     continue;
                 };
+                let skips = task.skips(usual);
                 let TaskState::Waiting { dependencies } = &mut task.state else {
                     continue;
                 };
                 *dependencies = dependencies.saturating_sub(1);
                 match because_of {
-                    Some(because_of) if task.on_failure == OnFailure::Skip => {
+                    Some(because_of) if skips => {
                         pointless.push((dependent, TaskEnd::Skipped { because_of }));
                     }
-                    _ if *dependencies == 0 && self.begun => self.make_ready(now, dependent),
+                    _ if *dependencies == 0 && self.begun => self.make_ready(now, dependent, wakes),
                     _ => {}
                 }
             }

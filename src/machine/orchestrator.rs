@@ -187,6 +187,7 @@ impl Orchestrator {
             on_failure: config.on_failure,
             // Priority is strict here: there are few plugins, and none waits for ever in a run that ends.
             aging: 1 << 20,
+            tells_ready: false,
         });
         let mut run = Run {
             graph,

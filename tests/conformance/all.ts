@@ -10,6 +10,7 @@ import "./channel.js";
 import "./cooperate.js";
 import "./errors.js";
 import "./gather.js";
+import "./graph.js";
 import "./groups.js";
 import "./loading.js";
 import "./locks.js";

@@ -11,6 +11,7 @@ import {
   isRuntimeTrapError,
   Pool,
   type StateChange,
+  TaskGraph,
   VersionedState,
 } from "tidegate";
 import { assert, deferred, rejection, test, thrown } from "../conformance/registry.js";
@@ -142,4 +143,37 @@ test("trap of the store in a call: it throws RuntimeTrapError or rejects with it
 
 test("trap of the store: the instance that trapped is never called again", () => {
   assert.deepEqual(callsOfTheDead(), []);
+});
+
+test("trap of the store: a graph under execution ends with it, keeps what is over and can be executed again", async () => {
+  const graph = new TaskGraph();
+  let inner: AbortSignal | undefined;
+  graph.add("a", { run: () => 1 });
+  assert.equal((await graph.execute()).total, 1);
+  graph.add("b", {
+    run: (ctx) => {
+      inner = ctx.signal;
+      return new Promise(() => {});
+    },
+  });
+  graph.add("c", { dependsOn: ["b"], run: () => 3 });
+  const done = graph.execute();
+  trapNow();
+  assert.isTrue(inner?.aborted);
+  assert.isTrue(isRuntimeTrapError(await rejection(done)));
+  assert.deepInclude(graph.metrics(), { succeeded: 1, cancelled: 2, running: 0, waiting: 0 });
+  graph.add("d", { dependsOn: ["a"], run: (_, of) => (of.a as number) + 1 });
+  graph.add("e", { dependsOn: ["c"], run: () => 5 });
+  const { results, tasks } = await graph.execute();
+  assert.equal(results.d, 2);
+  assert.equal(tasks.find(({ id }) => id === "e")?.because, "c");
+});
+
+test("trap of the store: a task that ends in the call that traps is told once, and nothing is unhandled", async () => {
+  const graph = new TaskGraph();
+  graph.add("a", { run: async () => 1 });
+  const done = graph.execute();
+  trapAt("graph_end");
+  assert.isTrue(isRuntimeTrapError(await rejection(done)));
+  assert.deepInclude(graph.metrics(), { cancelled: 1 });
 });

@@ -1,4 +1,4 @@
-//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches.
+//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches, task graphs.
 //!
 //! A list of ids that goes with a call is pushed before it, one id at a time, and a list that comes of one is read after it:
 //! nothing of variable length crosses.
@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 mod batch;
 mod between;
 mod cache;
+mod graph;
 mod locks;
 mod objects;
 mod state;

@@ -1,0 +1,479 @@
+import { now, toEpoch } from "./clock.js";
+import { dispose } from "./dispose.js";
+import { ClosedError, CycleError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
+import * as bindings from "./generated/store_bg.js";
+import { FAILED, GRANTED, type Handle, LIST, READY, REVOKED, TICKET_SPAN } from "./instance.js";
+import { reportError } from "./log.js";
+import { Names } from "./names.js";
+import { abortSignal, callable, choice, integer, nameOf, object, reject } from "./options.js";
+import { Pool, type Submission } from "./pool.js";
+import { onAbort } from "./signals.js";
+import { area, ask, detail, hold, open, register, settle, unregister } from "./store.js";
+import type { TaskContext } from "./work.js";
+
+/** Values by the names of those who gave them. Who did not succeed has none. */
+export type Results = Readonly<Record<string, unknown>>;
+
+/** A task of a graph. */
+export interface GraphTask<T> {
+  /** The tasks that must end before it starts; its results are theirs. Before `execute` they may be added later than it. */
+  dependsOn?: readonly string[];
+  /** −100 to 100, higher first among those that are ready. @default 0 */
+  priority?: number;
+  /** How many slots it takes; what is heavier than all of them takes all. @default 1 */
+  weight?: number;
+  /** What it does when something it depends on did not succeed. @default what `execute` is told */
+  onFailure?: "skip" | "run";
+  /** Called when it starts, with the results of what it depends on. */
+  run(ctx: TaskContext, results: Results): T | PromiseLike<T>;
+}
+
+/** Where a task is. */
+export type GraphTaskState =
+  | "waiting"
+  | "ready"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "skipped"
+  | "cancelled";
+
+/** How a graph is executed. */
+export interface ExecuteOptions {
+  /** Slots for tasks; one that waits for another holds none. @default 10 */
+  concurrency?: number;
+  /** What happens to dependents of a task that did not succeed, unless they say so themselves. @default "skip" */
+  onFailure?: "skip" | "run";
+  /** Cancels every task; the execution rejects with its reason. */
+  signal?: AbortSignal;
+  /** Called each time a task has ended, in whatever way. */
+  onProgress?(done: number, total: number): void;
+}
+
+/** What became of one task. Moments are epoch milliseconds. */
+export interface GraphTaskReport {
+  readonly id: string;
+  readonly state: GraphTaskState;
+  /** What it gave, where it succeeded. */
+  readonly value?: unknown;
+  /** What it threw, where it failed. */
+  readonly error?: unknown;
+  /** The task at the root of its being skipped. */
+  readonly because?: string;
+  readonly addedAt: number;
+  /** When the last of its dependencies had ended. */
+  readonly readyAt?: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Milliseconds it ran; absent where it did not. */
+  readonly duration?: number;
+}
+
+/** What an execution came to. */
+export interface GraphReport {
+  /** The values of the tasks that succeeded. */
+  readonly results: Results;
+  /** Every task, in the order in which they were added. */
+  readonly tasks: readonly GraphTaskReport[];
+  /** The chain of dependent tasks whose running times add up to the most: with any number of slots it takes that long. */
+  readonly criticalPath: readonly string[];
+  /** Milliseconds along it. */
+  readonly criticalTime: number;
+  /** Milliseconds that the execution took. */
+  readonly duration: number;
+  /** How many tasks there are. */
+  readonly total: number;
+}
+
+/** What a graph tells those who listen. */
+export interface GraphEvents {
+  /** A task is somewhere else now. */
+  state: { id: string; from: GraphTaskState; to: GraphTaskState };
+}
+
+/** Every number of a graph. */
+export interface GraphMetrics {
+  readonly name: string;
+  readonly waiting: number;
+  readonly ready: number;
+  readonly running: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly cancelled: number;
+}
+
+interface One {
+  readonly id: string;
+  readonly dependsOn: readonly string[];
+  readonly run: GraphTask<unknown>["run"];
+  readonly addedAt: number;
+  ticket: number;
+  state: GraphTaskState;
+  work: Submission<unknown> | undefined;
+  value?: unknown;
+  error?: unknown;
+  // What it has come to, once it has: its moments do not change any more.
+  report: GraphTaskReport | undefined;
+}
+
+interface Execution {
+  readonly pool: Pool;
+  readonly began: number;
+  readonly unwatch: () => void;
+  readonly onProgress: ExecuteOptions["onProgress"];
+  readonly resolve: (report: GraphReport) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** How tasks end, as the machine numbers it. */
+const ENDS = ["succeeded", "failed", "cancelled", "skipped"] as const;
+
+/**
+ * Tasks with dependencies, run as soon as they may and no more at once than allowed.
+ *
+ * Nothing is polled for: a task starts in the turn in which the last one it depends on ends, and is handed its result. One that waits
+ * holds no slot. Among those that are ready the higher priority starts first, then the one that was ready first. When a
+ * task does not succeed, what depends on it is skipped with the reason, or runs all the same where it says so.
+ *
+ * @example
+ * ```ts
+ * import { TaskGraph } from "tidegate";
+ *
+ * const graph = new TaskGraph();
+ * graph.add("price", { run: async () => 6 });
+ * graph.add("amount", { run: async () => 7 });
+ * graph.add("total", {
+ *   dependsOn: ["price", "amount"],
+ *   run: (_, of) => (of.price as number) * (of.amount as number),
+ * });
+ * const { results } = await graph.execute({ concurrency: 2 });
+ * console.log(results.total); // → 42
+ * ```
+ */
+export class TaskGraph implements Handle {
+  /** @internal */
+  readonly kind = "graph";
+  readonly #name: string;
+  readonly #events: Events<GraphEvents>;
+  readonly #names = new Names();
+  readonly #tasks = new Map<string, One>();
+  readonly #byTicket = new Map<number, One>();
+  #execution: Execution | undefined;
+  #over = 0;
+  // Why tasks are being cancelled, while they are.
+  #reason: unknown;
+  #closed = false;
+  #id: number;
+
+  /**
+   * @default name "graph"
+   * @throws TypeError where an option is not what it should be; the message names it.
+   */
+  constructor(options: { name?: string } = {}) {
+    this.#name = nameOf(options, "graph");
+    this.#events = new Events("graph", this.#name);
+    this.#id = open("task graphs", bindings.graph_open);
+    register(this, this.#id, bindings.graph_drop);
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /**
+   * Adds a task, also while others run: then what it depends on must be there, and it may start in this very call.
+   *
+   * @throws CycleError, naming the way round; TypeError where the name is taken, a dependency is missing or an option is not what
+   *   it should be; ClosedError. Nothing has changed then.
+   */
+  add<T>(id: string, task: GraphTask<T>): this {
+    if (this.#closed) throw new ClosedError(`The graph \`${this.#name}\` is closed`);
+    if (typeof id !== "string") reject("id", "a string", id);
+    if (object("task", task) === undefined) reject("task", "an object", task);
+    const { dependsOn = [], priority = 0, weight = 1, onFailure, run } = task;
+    if (!Array.isArray(dependsOn) || dependsOn.some((name) => typeof name !== "string"))
+      reject("dependsOn", "an array of strings", dependsOn);
+    integer("priority", priority, -100, 100);
+    integer("weight", weight, 1, 65_535);
+    const policy =
+      onFailure === undefined ? 2 : Number(choice("onFailure", onFailure, ["skip", "run"]) === "run");
+    callable("run", run);
+    const at = now();
+    const needs = [...new Set<string>(dependsOn)];
+    const one: One = {
+      id,
+      dependsOn: needs,
+      run: run.bind(task) as One["run"],
+      addedAt: toEpoch(at),
+      ticket: -1,
+      state: "waiting",
+      work: undefined,
+      report: undefined,
+    };
+    const number = this.#names.id(id);
+    one.ticket = this.#entered(id, () => {
+      for (const name of needs) bindings.push_id(this.#names.id(name));
+      return bindings.graph_add(this.#id, at, number, priority, weight, policy);
+    });
+    this.#enter(one);
+    settle();
+    return this;
+  }
+
+  /**
+   * Runs all tasks, also those that are added meanwhile, until each has ended, and reports. Later it can be executed again, for what
+   * was added since.
+   *
+   * @throws after an abort `signal.reason`; TypeError where a dependency was never added; Error where it is being executed already.
+   *   What tasks throw is in the report.
+   */
+  async execute(options: ExecuteOptions = {}): Promise<GraphReport> {
+    if (object("options", options) === undefined) reject("options", "an object", options);
+    const { concurrency = 10, onFailure = "skip", onProgress } = options;
+    integer("concurrency", concurrency, 1, 65_535);
+    const skips = choice("onFailure", onFailure, ["skip", "run"]) === "skip" ? 1 : 0;
+    if (onProgress !== undefined) callable("onProgress", onProgress);
+    const signal = abortSignal("signal", options.signal);
+    if (this.#closed) throw new ClosedError(`The graph \`${this.#name}\` is closed`);
+    if (this.#execution !== undefined)
+      throw new Error(`The graph \`${this.#name}\` is being executed already`);
+    signal?.throwIfAborted();
+    const began = now();
+    return new Promise<GraphReport>((resolve, reject) => {
+      this.#execution = {
+        // The machine says which tasks run; the pool gives them their context.
+        pool: new Pool({ name: this.#name, concurrency: 65_535 }),
+        began,
+        unwatch: onAbort(signal, () => this.#give(signal?.reason)),
+        onProgress,
+        resolve,
+        reject,
+      };
+      hold(this.#id, this);
+      const missing = ask(() => bindings.graph_begin(this.#id, began, concurrency, skips));
+      if (missing >= 0) {
+        const [id, dependency] = [this.#names.name(missing), this.#names.name(detail())];
+        this.#finish()?.reject(
+          new TypeError(`\`${id}\` depends on \`${dependency}\`, which was never added`),
+        );
+        return;
+      }
+      settle();
+      this.#look();
+    });
+  }
+
+  /**
+   * Cancels a task that is not over: its slot is free and its signal aborted in the same tick, and what depends on it is treated as after
+   * a failure. False where there is no such task.
+   */
+  cancel(id: string, reason?: unknown): boolean {
+    const one = this.#tasks.get(id);
+    if (one === undefined || one.report !== undefined || this.#closed) return false;
+    this.#reason = reason ?? new DOMException(`The task \`${id}\` was cancelled`, "AbortError");
+    const cancelled = ask(() => bindings.graph_cancel(this.#id, now(), one.ticket)) === 1;
+    settle();
+    this.#look();
+    return cancelled;
+  }
+
+  /** Cancels what is not over and takes no more tasks; an execution under way rejects with `ClosedError`. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#give(new ClosedError(`The graph \`${this.#name}\` was closed`));
+    unregister(this, this.#id);
+    ask(() => bindings.graph_drop(this.#id));
+    settle();
+  }
+
+  /** How many tasks are where. */
+  metrics(): GraphMetrics {
+    const counts = { waiting: 0, ready: 0, running: 0, succeeded: 0, failed: 0, skipped: 0, cancelled: 0 };
+    for (const { state } of this.#tasks.values()) counts[state] += 1;
+    return { name: this.#name, ...counts };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof GraphEvents>(event: K, fn: (detail: GraphEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  [dispose](): void {
+    this.close();
+  }
+
+  /** @internal Carries out a decision about a task. */
+  wake(ticket: number, why: number): void {
+    const one = this.#byTicket.get(ticket);
+    if (one === undefined || one.report !== undefined) return;
+    if (why === READY) this.#move(one, "ready");
+    else if (why === GRANTED) this.#start(one);
+    else if (why === REVOKED) this.#end(one, "cancelled");
+    else if (why === FAILED) this.#end(one, "skipped");
+  }
+
+  /** @internal What was under way is cancelled: no new instance knows of it. What is over stays so. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const open = [...this.#tasks.values()].filter(({ report }) => report === undefined);
+    this.#byTicket.clear();
+    this.#id = bindings.graph_open();
+    register(this, this.#id, bindings.graph_drop);
+    const at = now();
+    for (const one of this.#tasks.values()) {
+      const end = one.report === undefined ? 2 : ENDS.indexOf(one.state as (typeof ENDS)[number]);
+      const blame = one.report?.because === undefined ? 0 : this.#names.id(one.report.because);
+      one.ticket = bindings.graph_adopt(this.#id, at, this.#names.id(one.id), end, blame) % TICKET_SPAN;
+      this.#byTicket.set(one.ticket, one);
+    }
+    return () => {
+      this.#reason = error;
+      for (const one of open) this.#end(one, "cancelled");
+      this.#finish()?.reject(error);
+    };
+  }
+
+  #enter(one: One): void {
+    this.#tasks.set(one.id, one);
+    this.#byTicket.set(one.ticket, one);
+  }
+
+  /** The ticket of a task that was added, or what is wrong with it. */
+  #entered(id: string, add: () => number): number {
+    const answer = ask(add);
+    const rest = answer % TICKET_SPAN;
+    if (answer < TICKET_SPAN) return rest;
+    if (rest === 0) throw new TypeError(`There is a task \`${id}\` already`);
+    if (rest === 3) throw new RangeError("There can be no more tasks than 2^24");
+    if (rest === 2)
+      throw new TypeError(`\`${id}\` depends on \`${this.#names.name(detail())}\`, which is not there`);
+    const cycle = Array.from({ length: detail() }, (_, n) => this.#names.name(bindings.told(n)) as string);
+    cycle.push(cycle[0] as string);
+    throw new CycleError(
+      `The dependencies go in a circle: ${cycle.map((each) => `\`${each}\``).join(" → ")}`,
+      cycle,
+    );
+  }
+
+  #start(one: One): void {
+    const execution = this.#execution;
+    if (execution === undefined) return;
+    this.#move(one, "running");
+    // A listener may have cancelled it.
+    if (one.report !== undefined) return;
+    const results = this.#results(one.dependsOn);
+    const work = execution.pool.submit((ctx) => one.run(ctx, results), { name: one.id });
+    one.work = work;
+    work.done.then(
+      (value) => this.#ended(one, work, false, value),
+      (error: unknown) => this.#ended(one, work, true, error),
+    );
+  }
+
+  #ended(one: One, work: Submission<unknown>, failed: boolean, outcome: unknown): void {
+    if (one.report !== undefined || one.work !== work) return;
+    // What it gave is there before its dependents ask for it; what reads it first is this very call.
+    if (failed) one.error = outcome;
+    else one.value = outcome;
+    try {
+      const known = ask(() => bindings.graph_end(this.#id, now(), one.ticket, failed ? 1 : 0));
+      if (known === 1) this.#end(one, failed ? "failed" : "succeeded");
+      settle();
+      this.#look();
+    } catch (error) {
+      // After a trap the execution has been rejected with it.
+      if (!isRuntimeTrapError(error)) throw error;
+    }
+  }
+
+  /** Notes that a task is over. */
+  #end(one: One, state: "succeeded" | "failed" | "cancelled" | "skipped"): void {
+    one.report = this.#read(one, state);
+    this.#over += 1;
+    this.#move(one, state);
+    if (state === "cancelled") one.work?.cancel(this.#reason);
+    one.work = undefined;
+    try {
+      this.#execution?.onProgress?.(this.#over, this.#tasks.size);
+    } catch (error) {
+      // What a listener throws is its own failure, not the task's.
+      reportError(error);
+    }
+  }
+
+  #move(one: One, to: GraphTaskState): void {
+    const from = one.state;
+    one.state = to;
+    if (this.#events.heard("state")) this.#events.emit("state", { id: one.id, from, to });
+  }
+
+  #read(one: One, state: GraphTaskState): GraphTaskReport {
+    ask(() => bindings.graph_read(this.#id, one.ticket));
+    const [ready, started, ended, because] = area().slice(LIST + 1, LIST + 5) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    return {
+      id: one.id,
+      state,
+      ...(state === "succeeded" ? { value: one.value } : {}),
+      ...(state === "failed" ? { error: one.error } : {}),
+      ...(because >= 0 ? { because: this.#names.name(because) as string } : {}),
+      addedAt: one.addedAt,
+      ...(ready >= 0 ? { readyAt: toEpoch(ready) } : {}),
+      ...(started >= 0 ? { startedAt: toEpoch(started) } : {}),
+      ...(ended >= 0 ? { endedAt: toEpoch(ended) } : {}),
+      ...(started >= 0 && ended >= 0 ? { duration: ended - started } : {}),
+    };
+  }
+
+  #results(names: Iterable<string>): Results {
+    const results: Record<string, unknown> = Object.create(null);
+    for (const name of names) {
+      const one = this.#tasks.get(name);
+      if (one?.state === "succeeded") results[name] = one.value;
+    }
+    return results;
+  }
+
+  /** Ends the execution when every task is over. */
+  #look(): void {
+    if (this.#execution === undefined || this.#over < this.#tasks.size) return;
+    const began = this.#execution.began;
+    const length = ask(() => bindings.graph_critical_path(this.#id));
+    const criticalTime = detail();
+    const criticalPath = Array.from({ length }, (_, n) => this.#names.name(bindings.told(n)) as string);
+    this.#finish()?.resolve({
+      results: this.#results(this.#tasks.keys()),
+      tasks: [...this.#tasks.values()].map(({ report }) => report as GraphTaskReport),
+      criticalPath,
+      criticalTime,
+      duration: now() - began,
+      total: this.#tasks.size,
+    });
+  }
+
+  /** Gives everything up, in this tick. */
+  #give(reason: unknown): void {
+    this.#reason = reason;
+    ask(() => bindings.graph_cancel_all(this.#id, now()));
+    settle();
+    this.#finish()?.reject(reason);
+  }
+
+  #finish(): Execution | undefined {
+    const execution = this.#execution;
+    this.#execution = undefined;
+    if (execution === undefined) return undefined;
+    execution.unwatch();
+    hold(this.#id, undefined);
+    ask(() => bindings.graph_rest(this.#id));
+    void execution.pool.close({ grace: 0, queued: "reject" });
+    return execution;
+  }
+}
