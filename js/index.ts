@@ -77,6 +77,7 @@ export {
   type StateOptions,
   type Versioned,
   VersionedState,
+  type WaitForOptions,
 } from "./state.js";
 export { withTimeout } from "./timeout.js";
 export type { WaitOptions } from "./waiting.js";

@@ -1,5 +1,7 @@
 /** Owners of locks as the numbers under which the wait-for graph knows them: one numbering for all lock sets. */
 
+import { Work, workOf } from "./work.js";
+
 /** Who holds and waits: a string, or an object such as the context of a task, which is told by its identity. */
 export type LockOwner = string | object;
 
@@ -16,7 +18,8 @@ const labels = new Map<number, string>();
 let last = 0;
 
 /** The number of an owner, for one more claim of it. */
-export function numberOf(owner: LockOwner): number {
+export function numberOf(named: LockOwner): number {
+  const owner = identityOf(named);
   let known = typeof owner === "string" ? strings.get(owner) : objects.get(owner);
   if (known === undefined) {
     last += 1;
@@ -30,7 +33,8 @@ export function numberOf(owner: LockOwner): number {
 }
 
 /** One claim less. */
-export function release(owner: LockOwner): void {
+export function release(named: LockOwner): void {
+  const owner = identityOf(named);
   const known = typeof owner === "string" ? strings.get(owner) : objects.get(owner);
   if (known === undefined) return;
   known.claims -= 1;
@@ -44,8 +48,15 @@ export function labelOfNumber(number: number): string {
   return labels.get(number) ?? "a request";
 }
 
+/** A task is told by its work, so that it is one owner in pools and in locks. */
+function identityOf(owner: LockOwner): LockOwner {
+  return workOf(owner) ?? owner;
+}
+
 function labelOf(owner: LockOwner, number: number): string {
   if (typeof owner === "string") return `"${owner}"`;
+  if (owner instanceof Work)
+    return owner.extra?.name === undefined ? `task ${owner.id}` : `"${owner.extra.name}"`;
   const { name, id } = owner as { name?: unknown; id?: unknown };
   if (typeof name === "string" && name !== "") return `"${name}"`;
   return typeof id === "number" ? `task ${id}` : `owner ${number}`;

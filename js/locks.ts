@@ -4,8 +4,10 @@ import { ClosedError, ConflictError, DeadlockError, type RuntimeTrapError, Timeo
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
+import { chainOf, judgeSoon, standAs } from "./kin.js";
+import { attach, nameLocks } from "./kin-graph.js";
 import { LockNames } from "./lock-names.js";
-import { type LockOwner, labelOfNumber, numberOf, release } from "./lock-owners.js";
+import { type LockOwner, numberOf, release } from "./lock-owners.js";
 import { abortSignal, milliseconds, object, reject as refuse } from "./options.js";
 import { CONFLICT, DEADLOCK } from "./refusal.js";
 import { onAbort } from "./signals.js";
@@ -138,6 +140,7 @@ export class LockSet implements Handle {
     this.#order = listOf("order", order);
     this.#names = new LockNames(this.#order);
     this.#events = new Events("locks", name);
+    nameLocks(lockOf);
     this.#id = open("lock sets", () => this.#open());
     this.#register();
   }
@@ -223,6 +226,7 @@ export class LockSet implements Handle {
 
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
+    judgeSoon();
     const waiter = this.#leave(ticket);
     if (waiter === undefined) return;
     if (why < REFUSED) {
@@ -288,6 +292,7 @@ export class LockSet implements Handle {
       }
       this.#warn();
       settle();
+      judgeSoon();
     });
   }
 
@@ -311,6 +316,8 @@ export class LockSet implements Handle {
     }
     // By name, so that two callers never disagree; the machine puts the declared order first.
     const list = [...new Set(listOf("names", typeof names === "string" ? [names] : names))].sort();
+    // A task stands in one graph with the slots that it holds.
+    if (standAs(owner)) attach();
     return { names: list, unit, owner, timeout, number: owner === undefined ? -1 : numberOf(owner) };
   }
 
@@ -328,6 +335,7 @@ export class LockSet implements Handle {
       ask(() => bindings.locks_leave(this.#id, now(), ended.ticket));
       this.#over(claim);
       settle();
+      judgeSoon();
       this.#names.sweep((lock) => bindings.locks_waiting(this.#id, lock) < 0);
     });
     this.#leases.add(lease);
@@ -365,11 +373,7 @@ export class LockSet implements Handle {
     if (code === DEADLOCK) {
       const steps: (readonly [owner: number, set: number, lock: number])[] = [];
       while (at < length) steps.push([next(), next(), next()]);
-      const chain = steps.map(([owner, set, lock], index) => {
-        const after = steps[(index + 1) % steps.length]?.[0] ?? -1;
-        const awaited = set < 0 ? `the end of ${labelOfNumber(after)}` : lockOf(set, lock);
-        return `${labelOfNumber(owner)} waits for ${awaited}`;
-      });
+      const chain = chainOf(steps, lockOf);
       this.#deadlocks += 1;
       if (this.#events.heard("deadlock")) this.#events.emit("deadlock", { chain });
       return new DeadlockError(

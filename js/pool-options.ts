@@ -16,7 +16,7 @@ import {
 } from "./options.js";
 import { parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { type RetryOptions, RetryPolicy } from "./retry.js";
-import type { Extra, TaskContext } from "./work.js";
+import { type Extra, type TaskContext, workOf } from "./work.js";
 
 /** What happens to a task that finds the queue full. */
 export type Overflow = "wait" | "drop-newest" | "drop-oldest" | "error";
@@ -94,7 +94,11 @@ export interface RunOptions {
   cost?: number;
   /** Whose task it is: within a priority, keys take turns, so that one who asks a thousand times is not a thousand times in front. @default the key of all who give none */
   key?: string;
-  /** The context of the task that this call is part of: its deadline is inherited. */
+  /**
+   * The context of the task that awaits this call. Its deadline is inherited; and where the task would wait for ever, because
+   * what it waits for holds on to slots until it ends, the youngest wait rejects with `DeadlockError`. Leave it out where the
+   * task does not await the call, as a crawler that feeds its own pool: then nothing is guessed. @default none
+   */
   parent?: TaskContext;
   /** Milliseconds that it may run. @default the pool's */
   timeout?: number;
@@ -184,6 +188,7 @@ export function parseRunOptions(options: RunOptions, pool: PoolConfig, keys: Key
     timeout: timeout === undefined ? pool.timeout : milliseconds("timeout", timeout),
     patience: waitTimeout === undefined ? pool.waitTimeout : milliseconds("waitTimeout", waitTimeout),
     deadline: Math.min(own, inherited(parent)),
+    parent: workOf(parent),
     locals: object("locals", locals),
     attempt: 1,
     accepted: undefined,

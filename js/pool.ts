@@ -2,12 +2,13 @@ import type { CircuitBreaker } from "./breaker.js";
 import { fromEpoch, now, readAt, toEpoch } from "./clock.js";
 import { area, detail, guarded, hold, ready, register, seed, settle, trapped } from "./core.js";
 import { asyncDispose, dispose } from "./dispose.js";
-import { ClosedError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
+import { ClosedError, DeadlockError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
 import { type Health, HealthCheck } from "./health.js";
 import { ACCEPTED, EXPIRED, GRANTED, INDEX_MASK, LIST, REFUSED, REVOKED, TICKET_SPAN } from "./instance.js";
 import { Keys } from "./keys.js";
+import { began, entered, left, over, resized, told } from "./kin.js";
 import { reportError } from "./log.js";
 import { type Frame, frameOf, outerOf, runIn } from "./nesting.js";
 import { callable, integer, milliseconds, reject } from "./options.js";
@@ -51,6 +52,8 @@ export interface PoolEvents {
   throttle: { ms: number };
   /** With `detectNesting`: the task `outer` asked its own pool for another, which has to wait. */
   nesting: { id: number; name?: string; outer: number };
+  /** A task was turned away, because it and those it waits for would have waited for each other for ever. */
+  deadlock: { id: number; name?: string; chain: readonly string[] };
   /** Nothing runs and nobody waits. */
   idle: Record<string, never>;
   /** The intake is closed. */
@@ -349,6 +352,7 @@ export class Pool {
     const from = this.#concurrency;
     this.#concurrency = concurrency;
     this.#call(() => bindings.pool_resize(this.#id, now(), concurrency));
+    if (told !== 0) resized(this);
     if (from !== concurrency) this.#events.emit("scale", { from, to: concurrency });
   }
 
@@ -502,7 +506,10 @@ export class Pool {
       case GRANTED:
         // One that shares a signal with many may be granted while the others leave.
         if (work.extra?.signal?.aborted === true) this.#cancel(work, work.extra.signal.reason);
-        else this.#start(work, readAt);
+        else {
+          if (told !== 0) began(work);
+          this.#start(work, readAt);
+        }
         return;
       case ACCEPTED:
         work.extra?.accepted?.();
@@ -558,6 +565,20 @@ export class Pool {
       for (const work of waiters) work.reject(error);
       if (this.#pending === 0) this.#idle();
     };
+  }
+
+  /** @internal The wait-for graph chose this waiter as the one to give way. */
+  giveWay(work: Work, chain: readonly string[]): void {
+    const name = work.extra?.name;
+    const what = name === undefined ? "the task" : `task "${name}"`;
+    this.#events.emit("deadlock", { id: work.id, ...(name === undefined ? {} : { name }), chain });
+    this.#cancel(
+      work,
+      new DeadlockError(
+        `Pool "${this.name}" refused ${what}: it would never start: ${chain.join(", ")}`,
+        chain,
+      ),
+    );
   }
 
   /** @internal When a lease ends, in epoch milliseconds. */
@@ -770,6 +791,7 @@ export class Pool {
       work.frame = frameOf(work);
       if (tag !== 0 && work.frame !== undefined) this.#tellOfNesting(work, work.frame);
     }
+    if (extra?.parent !== undefined) entered(work, tag !== 0);
     if (tag === 0) this.#start(work, at);
     else if (tag === 1) extra?.accepted?.();
     return -1;
@@ -910,6 +932,7 @@ export class Pool {
   /** The slot is free and the promise settles; the function may go on. */
   #leaveRunning(work: Work, reason: unknown): void {
     work.state = ABANDONED;
+    if (told !== 0) left(work);
     this.#unwatch(work);
     work.abort(reason);
     work.reject(reason);
@@ -940,6 +963,7 @@ export class Pool {
 
   #release(work: Work): void {
     work.state = OVER;
+    if (told !== 0) over(work);
     if (work.extra === undefined) return;
     this.#unwatch(work);
     this.#keys.release(work.extra);

@@ -1,9 +1,18 @@
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
-import { ConflictError, QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import {
+  ConflictError,
+  DeadlockError,
+  QueueFullError,
+  type RuntimeTrapError,
+  TimeoutError,
+} from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
+import { waitsFor } from "./kin.js";
+import { attach } from "./kin-graph.js";
+import type { LockOwner } from "./lock-owners.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
@@ -50,6 +59,18 @@ export interface StateMetrics {
   readonly updates: number;
   /** Waits that timed out. */
   readonly timeouts: number;
+}
+
+/** How long somebody waits for a value, and what is known about it. */
+export interface WaitForOptions {
+  /** Milliseconds. @default none */
+  timeout?: number;
+  /** Gives up. */
+  signal?: AbortSignal;
+  /** Who waits. It does nothing else while it waits. @default nobody */
+  owner?: LockOwner;
+  /** Those of whom one will write what is waited for. @default nobody is known */
+  writers?: readonly LockOwner[];
 }
 
 type Listener<V> = (change: StateChange<V>) => void;
@@ -246,16 +267,17 @@ export class VersionedState<V> implements Handle {
    * Waits until the value of a key is as wanted, and gives it; at once if it is already. Values that were overwritten before
    * this could look at them are not seen.
    *
-   * @default timeout none
-   * @throws what `predicate` throws; TimeoutError; after an abort `signal.reason`
+   * `owner` says who waits and does nothing else meanwhile, `writers` which owners will write what is waited for; both are
+   * strings or contexts of tasks, as owners of locks are. Once none of the writers can ever go on, because all of them wait
+   * for the owner through locks, pools or waits that were told, the youngest of those waits rejects with `DeadlockError`.
+   *
+   * @default timeout none; owner and writers nobody, and nothing is guessed
+   * @throws what `predicate` throws; TimeoutError; DeadlockError; after an abort `signal.reason`
    */
-  waitFor(
-    key: string,
-    predicate: (value: V) => boolean,
-    options: { timeout?: number; signal?: AbortSignal } = {},
-  ): Promise<V> {
+  waitFor(key: string, predicate: (value: V) => boolean, options: WaitForOptions = {}): Promise<V> {
     return new Promise<V>((resolve, reject) => {
       callable("predicate", predicate);
+      const told = parseTold(options);
       const signal = abortSignal("signal", options.signal);
       const timeout =
         options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
@@ -274,7 +296,7 @@ export class VersionedState<V> implements Handle {
         resolve(entry.value);
         return true;
       };
-      this.#wait(ticket, { id, look, reject, timeout }, signal);
+      this.#wait(ticket, { id, look, reject, timeout }, signal, told && this.#tellWait(ticket, key, told));
       this.#settle();
     });
   }
@@ -419,15 +441,43 @@ export class VersionedState<V> implements Handle {
     });
   }
 
-  #wait(ticket: number, waiter: Omit<Waiter, "unwatch">, signal: AbortSignal | undefined): void {
+  /** Says to the wait-for graph who waits for whom; what is returned says that it is over. */
+  #tellWait(ticket: number, key: string, { owner, writers }: Told): () => void {
+    attach();
+    const label = () => `"${key}" of state "${this.#name}"`;
+    return waitsFor(owner, writers, label, (chain) => {
+      const waiter = this.#waiters.get(ticket);
+      if (waiter === undefined) return;
+      ask(() => bindings.state_leave(this.#id, ticket));
+      this.#leave(ticket);
+      waiter.reject(
+        new DeadlockError(
+          `State "${this.#name}": waiting for "${key}" would never end: ${chain.join(", ")}`,
+          chain,
+        ),
+      );
+      this.#forgetIfIdle(waiter.id);
+    });
+  }
+
+  #wait(
+    ticket: number,
+    waiter: Omit<Waiter, "unwatch">,
+    signal: AbortSignal | undefined,
+    over?: () => void,
+  ): void {
     if (this.#waiters.size === 0) hold(this.#id, this);
-    const unwatch = onAbort(signal, () => {
+    const ignore = onAbort(signal, () => {
       this.#leave(ticket);
       ask(() => bindings.state_leave(this.#id, ticket));
       waiter.reject(signal?.reason);
       this.#settle();
       this.#forgetIfIdle(waiter.id);
     });
+    const unwatch = () => {
+      ignore();
+      over?.();
+    };
     this.#waiters.set(ticket, { ...waiter, unwatch });
   }
 
@@ -485,6 +535,22 @@ export class VersionedState<V> implements Handle {
     this.#names.forget(id);
     if (typeof name !== "string") this.#prefixes.delete(name.prefix);
   }
+}
+
+interface Told {
+  readonly owner: LockOwner;
+  readonly writers: readonly LockOwner[];
+}
+
+function parseTold({ owner, writers = [] }: WaitForOptions): Told | undefined {
+  if (!Array.isArray(writers)) reject("writers", "a list of owners", writers);
+  if (owner === undefined) return undefined;
+  for (const one of [owner, ...writers]) {
+    if (typeof one !== "string" && (typeof one !== "object" || one === null)) {
+      reject(one === owner ? "owner" : "writers", "a string or an object", one);
+    }
+  }
+  return { owner, writers: [...writers] };
 }
 
 function text(name: string, value: unknown): string {

@@ -99,6 +99,11 @@ export class Work {
     this.generation = (ticket - this.index) / INDEX_SPAN;
   }
 
+  /** Whether it has started and its function has not settled yet. */
+  get isUnderWay(): boolean {
+    return this.state === RUNNING || this.state === ABANDONED;
+  }
+
   /** When its slots are taken back, as a reading of the clock. */
   get endsAt(): number {
     return this.rare?.endsAt ?? Number.POSITIVE_INFINITY;
@@ -165,6 +170,8 @@ export interface Extra {
   readonly patience: number;
   /** Epoch milliseconds; infinite when there is none. */
   readonly deadline: number;
+  /** The task that awaits this one. */
+  readonly parent: Work | undefined;
   readonly locals: Record<string, unknown> | undefined;
   readonly attempt: number;
   /** Told when the call is in the queue or has started. */
@@ -181,6 +188,11 @@ export class Context implements TaskContext {
 
   get signal(): AbortSignal {
     return this.#work.signal;
+  }
+
+  /** @internal The work of a context; `undefined` for whatever is none of this copy of the package. */
+  static work(context: object): Work | undefined {
+    return #work in context ? context.#work : undefined;
   }
 
   get id(): number {
@@ -212,6 +224,11 @@ export class Context implements TaskContext {
   }
 
   #locals: Record<string, unknown> | undefined;
+}
+
+/** The work behind a context, where it is one. */
+export function workOf(context: unknown): Work | undefined {
+  return typeof context === "object" && context !== null ? Context.work(context) : undefined;
 }
 
 /** A lease over its work. */

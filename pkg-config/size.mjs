@@ -1,12 +1,13 @@
 /**
  * `npm run size -- [--json FILE]`: gzip bytes of what each entry point costs a page, wasm and JavaScript apart.
  *
- * An entry is bundled and minified as an application would. A module inlined as base64 is taken out and weighed as the
+ * An entry is bundled and minified as an application would, and weighed with what it loads at once: what is fetched later,
+ * when a deadlock is suspected, is a chunk of its own. A module inlined as base64 is taken out and weighed as the
  * wasm it is; `inlined_gzip` says what the whole script weighs with it inside.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { readFlags } from "../setup/flags.mjs";
 import { ensure, packages, root } from "../setup/needs.mjs";
@@ -37,13 +38,16 @@ await main(async () => {
 async function weigh({ entry, specifier, names, modules: carried, budget }) {
   const { build } = await import(new URL("../tests/node_modules/esbuild/lib/main.js", import.meta.url));
   const from = specifier.replace(/^\./, "tidegate");
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     stdin: {
       contents: `${names ? `export { ${names.join(", ")} }` : "export *"} from ${JSON.stringify(from)};`,
       resolveDir: join(root, "tests"),
     },
     bundle: true,
     minify: true,
+    splitting: true,
+    metafile: true,
+    outdir: root,
     format: "esm",
     target: "es2022",
     conditions: ["browser", "import"],
@@ -51,7 +55,7 @@ async function weigh({ entry, specifier, names, modules: carried, budget }) {
     write: false,
     logLevel: "warning",
   });
-  const script = outputFiles[0].text;
+  const script = loadedAtOnce(outputFiles, metafile);
   const { rest, modules } = withoutModules(script);
   if (new Set(modules).size < modules.length) throw new PlainError(`${entry} carries one module twice`);
   if (carried !== undefined && modules.length !== carried)
@@ -68,6 +72,24 @@ async function weigh({ entry, specifier, names, modules: carried, budget }) {
     budget,
     pass: total_gzip <= budget,
   };
+}
+
+/** The entry and the chunks that it imports statically. */
+function loadedAtOnce(files, { outputs }) {
+  const entry = Object.keys(outputs).find(
+    (path) => outputs[path].entryPoint !== undefined && outputs[path].entryPoint.includes("stdin"),
+  );
+  const paths = new Set([entry]);
+  for (const path of paths) {
+    for (const { kind, path: next } of outputs[path].imports) {
+      if (kind === "import-statement" && next in outputs) paths.add(next);
+    }
+  }
+  const names = new Set([...paths].map((path) => basename(path)));
+  return files
+    .filter(({ path }) => names.has(basename(path)))
+    .map(({ text }) => text)
+    .join("\n");
 }
 
 /** Takes the base64 of wasm modules (they begin with `\0asm`) out of a script. */

@@ -122,6 +122,8 @@ pub struct WaitFor {
     begun: u64,
     // Owners whom an event may have left without a way to go on: judged once the call that brought it has ended.
     suspects: BTreeSet<Owner>,
+    // Whether the host says when it has told everything, and nothing is judged before.
+    judged_later: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -286,6 +288,10 @@ impl WaitFor {
             }
         }
         self.change(owner, |node| node.waits.push(ticket));
+        if self.judged_later {
+            self.look_at(owner);
+            return Ok(ticket);
+        }
         match self.deadlock_from(owner) {
             Some((victim, deadlock)) if victim == ticket => {
                 self.remove_wait(ticket);
@@ -344,6 +350,17 @@ impl WaitFor {
     /// graph, and the host refuses the victim at its machine. Called until there is none after every call of a machine,
     /// and not before its end: in between, what is handed over is in nobody's hands.
     pub fn pop_found(&mut self) -> Option<Deadlock> {
+        if self.judged_later { None } else { self.judge() }
+    }
+
+    /// From here on nothing is judged, not even a wait that begins, before the host calls [`judge`](Self::judge): it
+    /// tells what happened later than it happens, and what is not told yet could make a cycle of what is none.
+    pub fn judge_later(&mut self) {
+        self.judged_later = true;
+    }
+
+    /// Takes a deadlock, whoever judges: see [`pop_found`](Self::pop_found).
+    pub fn judge(&mut self) -> Option<Deadlock> {
         while let Some(owner) = self.suspects.first().copied() {
             if let Some((victim, deadlock)) = self.deadlock_from(owner) {
                 // One that had other waits is looked at in its turn: the one given up may have been what those hoped

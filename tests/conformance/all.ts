@@ -13,6 +13,7 @@ import "./gather.js";
 import "./graph.js";
 import "./groups.js";
 import "./loading.js";
+import "./deadlock.js";
 import "./locks.js";
 import "./object-pool.js";
 import "./observed.js";

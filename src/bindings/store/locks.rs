@@ -1,9 +1,8 @@
 //! Named locks across the wasm boundary. Names and owners cross as the numbers that the host gave them.
 
-use super::{number_of, patience_of, refused, take_ids, tell};
+use super::{kin, number_of, patience_of, refused, take_ids, tell};
 use crate::bindings::{DETAIL, LIST, PASSED, WAITING, at_world, instant_of, tagged, ticket_of};
 use crate::machine::locks::{Answer, Claim, LockSet, Mode};
-use crate::machine::wait_for::{Awaits, Owner};
 use crate::machine::wakes::{MachineId, Refusal};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -77,15 +76,7 @@ pub fn locks_report(set: u32, now_ms: f64, ticket: f64) -> u32 {
             numbers.extend(ids.iter().map(|id| f64::from(*id)));
         }
         for link in &report.chain {
-            numbers.push(match link.owner {
-                Owner::Named(number) => number as f64,
-                Owner::Request(_) => -1.0,
-            });
-            let (machine, part) = match link.awaits {
-                Awaits::Resource(resource) => (number_of(resource.machine), resource.part),
-                Awaits::End => (-1.0, 0),
-            };
-            numbers.extend([machine, f64::from(part)]);
+            numbers.extend(kin::step(link));
         }
         tell(numbers)
     })

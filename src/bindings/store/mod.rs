@@ -14,6 +14,7 @@ mod batch;
 mod between;
 mod cache;
 mod graph;
+mod kin;
 mod locks;
 mod objects;
 mod state;

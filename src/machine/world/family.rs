@@ -8,7 +8,7 @@ use super::{Kind, World, kind_of};
 use crate::machine::permits::{Admission, Ask};
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
-use crate::machine::wait_for::{Link, Need, Owner, Resource, WaitFor, Waiter};
+use crate::machine::wait_for::{Deadlock, Link, Need, Owner, Resource, WaitFor, Waiter};
 use crate::machine::wakes::{MachineId, Refusal, Why};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -135,6 +135,27 @@ impl World {
         self.keep_kin();
         self.look_at_fresh();
         &mut self.families.graph
+    }
+
+    /// The wait-for graph, for a host that says itself what its tasks hold and wait for, later than they do it: from here
+    /// on nothing is judged before it calls [`judge`](Self::judge).
+    pub fn told(&mut self) -> &mut WaitFor {
+        self.families.graph.judge_later();
+        &mut self.families.graph
+    }
+
+    /// Looks for deadlocks in what was told. Those of machines here give way by a wake; one whose wait the host told is
+    /// the answer, and the host turns it away and calls again until there is none.
+    pub fn judge(&mut self, now: Instant) -> Option<Deadlock> {
+        loop {
+            let deadlock = self.families.graph.judge()?;
+            match self.locks_give_way {
+                Some(give_way) if kind_of(deadlock.victim.machine) == Some(Kind::Locks) => {
+                    give_way(self, now, deadlock);
+                }
+                _ => return Some(deadlock),
+            }
+        }
     }
 
     /// Turns away the youngest of those who wait for each other, wherever it waits. Every call of a machine ends with
