@@ -76,9 +76,7 @@ async function weigh({ entry, specifier, names, modules: carried, budget }) {
 
 /** The entry and the chunks that it imports statically. */
 function loadedAtOnce(files, { outputs }) {
-  const entry = Object.keys(outputs).find(
-    (path) => outputs[path].entryPoint !== undefined && outputs[path].entryPoint.includes("stdin"),
-  );
+  const entry = Object.keys(outputs).find((path) => outputs[path].entryPoint?.includes("stdin"));
   const paths = new Set([entry]);
   for (const path of paths) {
     for (const { kind, path: next } of outputs[path].imports) {

@@ -65,6 +65,24 @@ fn a_task_that_awaits_its_own_full_pool_is_found_at_once() {
 }
 
 #[test]
+fn what_is_told_late_is_judged_when_the_host_says_so_and_not_before() {
+    let mut graph = WaitFor::new();
+    graph.judge_later();
+    let (pool, task, child) = (resource(0), owner(1), owner(2));
+    graph.hold(task, pool, 1);
+    graph.child(child, task);
+    let wait = graph.wait(child, waiter(2), &[slots(0, 1, 1)]).unwrap();
+    assert_eq!(graph.pop_found(), None);
+    // What had happened already, and is told only now: the task has given its slot back.
+    graph.let_go(task, pool, 1);
+    assert_eq!(graph.judge(), None);
+    graph.hold(task, pool, 1);
+    assert_eq!(graph.judge().map(|found| found.victim), Some(waiter(2)));
+    graph.wait_over(wait);
+    assert_eq!(graph.judge(), None);
+}
+
+#[test]
 fn a_pool_is_a_deadlock_only_when_every_holder_waits_for_it() {
     let mut graph = WaitFor::new();
     for task in 1..=3 {
