@@ -60,6 +60,12 @@ export {
   type Pooled,
 } from "./object-pool.js";
 export type { Observable } from "./observed.js";
+export {
+  Orchestrator,
+  type OrchestratorRunOptions,
+  type Plugin,
+  type PluginResult,
+} from "./orchestrator.js";
 export { type Policy, type PolicyOptions, policy } from "./policy.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
 export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";
@@ -70,6 +76,7 @@ export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
 export { type RetryMetrics, type RetryOptions, retry } from "./retry.js";
 export { type SelectCase, type Selected, select } from "./select.js";
+export { Sink, type SinkEvents, type SinkOptions } from "./sink.js";
 export {
   type StateChange,
   type StateEvents,

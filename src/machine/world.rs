@@ -63,6 +63,8 @@ pub enum Kind {
     Batches = 19,
     /// One pass of plugins over a target.
     Run = 20,
+    /// The plugins that are registered.
+    Orchestrator = 21,
     /// Named locks.
     Locks = 32,
     /// Values from senders to receivers.
@@ -189,6 +191,7 @@ fn kind_of(id: MachineId) -> Option<Kind> {
         18 => Some(Kind::Graph),
         19 => Some(Kind::Batches),
         20 => Some(Kind::Run),
+        21 => Some(Kind::Orchestrator),
         32 => Some(Kind::Locks),
         33 => Some(Kind::Channel),
         34 => Some(Kind::Event),

@@ -18,6 +18,7 @@ import "./locks.js";
 import "./object-pool.js";
 import "./observed.js";
 import "./options.js";
+import "./orchestrator.js";
 import "./policy.js";
 import "./pool.js";
 import "./pool-cancel.js";

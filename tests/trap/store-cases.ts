@@ -9,6 +9,7 @@ import {
   Channel,
   Event,
   isRuntimeTrapError,
+  Orchestrator,
   Pool,
   type StateChange,
   TaskGraph,
@@ -176,4 +177,25 @@ test("trap of the store: a task that ends in the call that traps is told once, a
   trapAt("graph_end");
   assert.isTrue(isRuntimeTrapError(await rejection(done)));
   assert.deepInclude(graph.metrics(), { cancelled: 1 });
+});
+
+test("trap of the store: a run of plugins ends with it, and the plugins are still registered", async () => {
+  const plugins = new Orchestrator<string>();
+  let inner: AbortSignal | undefined;
+  const begun = deferred();
+  plugins.register({
+    name: "a",
+    mode: "passive",
+    run: (target, ctx) => {
+      inner = ctx.signal;
+      begun.resolve();
+      return target === "hangs" ? new Promise(() => {}) : target;
+    },
+  });
+  const done = plugins.run("hangs");
+  await begun.promise;
+  trapNow();
+  assert.isTrue(inner?.aborted);
+  assert.isTrue(isRuntimeTrapError(await rejection(done)));
+  assert.equal((await plugins.run("t"))[0]?.value, "t");
 });

@@ -17,6 +17,7 @@ mod graph;
 mod kin;
 mod locks;
 mod objects;
+mod orchestrator;
 mod state;
 
 /// What the host of a machine is to look at after a call, because there may be something to drop or to tell.

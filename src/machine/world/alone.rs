@@ -21,6 +21,7 @@ pub(super) struct Alone {
     states: Table<State>,
     graphs: Table<Graph>,
     batches: Table<Batches>,
+    orchestrators: Table<Orchestrator>,
     runs: Table<Run>,
     pub(super) errands: VecDeque<MachineId>,
 }
@@ -32,6 +33,7 @@ impl Alone {
             states: Table::new(Kind::State),
             graphs: Table::new(Kind::Graph),
             batches: Table::new(Kind::Batches),
+            orchestrators: Table::new(Kind::Orchestrator),
             runs: Table::new(Kind::Run),
             errands: VecDeque::new(),
         }
@@ -135,6 +137,21 @@ impl World {
     pub fn drop_batches(&mut self, id: MachineId) {
         self.alone.batches.remove(id);
         self.timers.arm(id, None);
+    }
+
+    /// Makes a register of plugins. `None` when there are 2^24 already.
+    pub fn open_orchestrator(&mut self) -> Option<MachineId> {
+        self.alone.orchestrators.insert(Orchestrator::new())
+    }
+
+    /// A register of plugins; `None` if there is no such one.
+    pub fn orchestrator(&mut self, id: MachineId) -> Option<&mut Orchestrator> {
+        self.alone.orchestrators.get_mut(id)
+    }
+
+    /// Forgets a register of plugins; runs of it go on.
+    pub fn drop_orchestrator(&mut self, id: MachineId) {
+        self.alone.orchestrators.remove(id);
     }
 
     /// Begins a run of plugins: see [`Orchestrator::begin`]. `None` when there are 2^24 already.
