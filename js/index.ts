@@ -66,6 +66,14 @@ export {
   type Plugin,
   type PluginResult,
 } from "./orchestrator.js";
+export {
+  type Optimal,
+  type OptimalOptions,
+  optimalConcurrency,
+  type Prediction,
+  type PredictOptions,
+  predict,
+} from "./plan.js";
 export { type Policy, type PolicyOptions, policy } from "./policy.js";
 export { Pool, type PoolEvents, type Submission } from "./pool.js";
 export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";

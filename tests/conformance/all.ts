@@ -19,6 +19,7 @@ import "./object-pool.js";
 import "./observed.js";
 import "./options.js";
 import "./orchestrator.js";
+import "./plan.js";
 import "./policy.js";
 import "./pool.js";
 import "./pool-cancel.js";

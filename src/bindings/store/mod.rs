@@ -1,4 +1,4 @@
-//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches, task graphs.
+//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches, task graphs, adaptive limits.
 //!
 //! A list of ids that goes with a call is pushed before it, one id at a time, and a list that comes of one is read after it:
 //! nothing of variable length crosses.
@@ -7,9 +7,11 @@ use super::tagged;
 use crate::machine::permits::Patience;
 use crate::machine::wakes::MachineId;
 use core::time::Duration;
+use shelf::Shelf;
 use std::cell::UnsafeCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+mod adaptive;
 mod batch;
 mod between;
 mod cache;
@@ -18,6 +20,7 @@ mod kin;
 mod locks;
 mod objects;
 mod orchestrator;
+mod shelf;
 mod state;
 
 /// What the host of a machine is to look at after a call, because there may be something to drop or to tell.
