@@ -89,3 +89,31 @@ export const wasmTestRunner = {
 export function wasmTestRunnerPath() {
   return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug/wasm-test-runner");
 }
+
+const MUTANTS_VERSION = "27.1.0";
+
+/** cargo-mutants, for `npm run mutants` alone: it stays in this clone. */
+export const cargoMutants = {
+  what: `installing cargo-mutants ${MUTANTS_VERSION} from crates.io`,
+  async isMet() {
+    const { code, output } = await run(cargoMutantsPath(), ["mutants", "--version"], { quiet: true });
+    return code === 0 && output.includes(MUTANTS_VERSION);
+  },
+  meet: () =>
+    must(
+      "cargo",
+      ["install", "cargo-mutants", "--version", MUTANTS_VERSION, "--locked", "--root", toolsPath()],
+      {
+        cwd: root,
+        advice: "Is crates.io reachable?",
+      },
+    ),
+};
+
+function toolsPath() {
+  return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "tools");
+}
+
+export function cargoMutantsPath() {
+  return join(toolsPath(), "bin/cargo-mutants");
+}

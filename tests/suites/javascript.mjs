@@ -20,9 +20,16 @@ export const javascript = {
     await buildPackage();
     await nodeTest(tally, [
       ...(await compiled("tests/js")),
-      ...["tests/js", "tests/trap", "range", "setup", "pkg-config", "benches", "bin"].flatMap((folder) =>
-        testsIn(folder, ".test.mjs"),
-      ),
+      ...[
+        "tests/js",
+        "tests/mutants",
+        "tests/trap",
+        "range",
+        "setup",
+        "pkg-config",
+        "benches",
+        "bin",
+      ].flatMap((folder) => testsIn(folder, ".test.mjs")),
     ]);
   },
 };
