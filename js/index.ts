@@ -62,6 +62,8 @@ export {
 export type { Observable } from "./observed.js";
 export {
   Orchestrator,
+  type OrchestratorEvents,
+  type OrchestratorMetrics,
   type OrchestratorRunOptions,
   type Plugin,
   type PluginResult,
@@ -84,7 +86,7 @@ export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
 export { type RetryMetrics, type RetryOptions, retry } from "./retry.js";
 export { type SelectCase, type Selected, select } from "./select.js";
-export { Sink, type SinkEvents, type SinkOptions } from "./sink.js";
+export { Sink, type SinkEvents, type SinkMetrics, type SinkOptions } from "./sink.js";
 export {
   type StateChange,
   type StateEvents,

@@ -42,6 +42,10 @@ export interface MetricsSnapshot {
   readonly retries: readonly Numbers["retry"][];
   /** Task graphs. */
   readonly graphs: readonly Numbers["graph"][];
+  /** Orchestrators of plugins. */
+  readonly orchestrators: readonly Numbers["orchestrator"][];
+  /** Sinks. */
+  readonly sinks: readonly Numbers["sink"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -78,6 +82,8 @@ export const PLACES = {
   counter: "tallies",
   retry: "retries",
   graph: "graphs",
+  orchestrator: "orchestrators",
+  sink: "sinks",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {

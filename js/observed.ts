@@ -12,7 +12,9 @@ import type { GraphMetrics } from "./graph.js";
 import { worlds } from "./instance.js";
 import type { LockMetrics } from "./locks.js";
 import type { ObjectMetrics } from "./objects.js";
+import type { OrchestratorMetrics } from "./orchestrator.js";
 import type { RetryMetrics } from "./retry.js";
+import type { SinkMetrics } from "./sink.js";
 import type { StateMetrics } from "./state.js";
 
 /** The numbers of each kind of handle; pools, breakers and rates are known by their classes. */
@@ -27,6 +29,8 @@ export interface Numbers {
   counter: CounterMetrics;
   retry: RetryMetrics;
   graph: GraphMetrics;
+  orchestrator: OrchestratorMetrics;
+  sink: SinkMetrics;
 }
 
 /** A kind of handle, as its policy is called. */

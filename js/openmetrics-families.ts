@@ -110,6 +110,27 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
     counter("exhausted", "Calls that no further attempt was left for.", ({ exhausted }) => exhausted),
   ],
   graph: [gauges("tasks", "Tasks by where they are.", "state", ({ name: _, ...states }) => states)],
+  orchestrator: [
+    gauge("plugins", "Plugins that are registered.", ({ plugins }) => plugins),
+    gauge("max_workers", "Workers of a run that does not say otherwise.", ({ maxWorkers }) => maxWorkers),
+    gauge("runs", "Runs under way.", ({ runs }) => runs),
+    gauge("running", "Plugins at work.", ({ running }) => running),
+    split("results", "Results by what became of the plugin.", "outcome", (plugins) => ({
+      succeeded: plugins.succeeded,
+      failed: plugins.failed,
+      skipped: plugins.skipped,
+      unavailable: plugins.unavailable,
+      cancelled: plugins.cancelled,
+    })),
+  ],
+  sink: [
+    gauge("waiting", "Items that are not written yet.", ({ waiting }) => waiting),
+    split("items", "Items by whether they were written.", "outcome", ({ written, failed }) => ({
+      written,
+      failed,
+    })),
+    gauge("closed", "1 once it is closed.", ({ closed }) => Number(closed)),
+  ],
 };
 
 function gauge<M>(name: string, help: string, of: (metrics: M) => number): Numbered<M> {

@@ -1,5 +1,7 @@
 import { now, toEpoch } from "./clock.js";
-import { CycleError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
+import { dispose } from "./dispose.js";
+import { ClosedError, CycleError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
+import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import type { Results } from "./graph.js";
 import { FAILED, GRANTED, type Handle, LIST, REVOKED, TICKET_SPAN } from "./instance.js";
@@ -59,6 +61,33 @@ export interface PluginResult<A = unknown> {
   readonly because?: string;
 }
 
+/** What an orchestrator tells those who listen. */
+export interface OrchestratorEvents<A = unknown> {
+  /** A plugin begins. */
+  start: { readonly plugin: string; readonly target: A };
+  /** A plugin has come to its end, or never began. */
+  result: PluginResult<A>;
+}
+
+/** Every number of an orchestrator. */
+export interface OrchestratorMetrics {
+  readonly name: string;
+  /** Plugins that are registered. */
+  readonly plugins: number;
+  /** Workers that a run has unless it says otherwise. */
+  readonly maxWorkers: number;
+  /** Runs under way. */
+  readonly runs: number;
+  /** Plugins at work, over all runs. */
+  readonly running: number;
+  /** Results so far, over all runs. */
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly unavailable: number;
+  readonly cancelled: number;
+}
+
 /**
  * Plugins over a target, so many at once, in the order of their needs, priorities and registration. Each that the mode admits ends in
  * exactly one result, also where it failed before it began; one plugin's failure is its own.
@@ -75,11 +104,16 @@ export interface PluginResult<A = unknown> {
  * ```
  */
 export class Orchestrator<A = unknown> implements Handle {
+  /** @internal */
+  readonly kind = "orchestrator";
   readonly #name: string;
+  readonly #events: Events<OrchestratorEvents<A>>;
   readonly #names = new Names();
   readonly #plugins = new Map<number, Plugin<A>>();
   readonly #runs = new Set<Run<A>>();
+  readonly #results = { succeeded: 0, failed: 0, skipped: 0, unavailable: 0, cancelled: 0 };
   #maxWorkers: number;
+  #closed = false;
   #id: number;
 
   /**
@@ -88,6 +122,7 @@ export class Orchestrator<A = unknown> implements Handle {
    */
   constructor(options: { name?: string; maxWorkers?: number } = {}) {
     this.#name = nameOf(options, "orchestrator");
+    this.#events = new Events("orchestrator", this.#name);
     this.#maxWorkers = integer("maxWorkers", options.maxWorkers ?? 5, 1, 65_535);
     this.#id = open("orchestrators", bindings.plugins_open);
     register(this, this.#id, bindings.plugins_drop);
@@ -101,9 +136,10 @@ export class Orchestrator<A = unknown> implements Handle {
   /**
    * Registers a plugin. What it needs may be registered later, or never: then it is skipped.
    *
-   * @throws CycleError, naming the way round; TypeError where the name is taken or an option is not what it should be
+   * @throws CycleError, naming the way round; TypeError where the name is taken or an option is not what it should be; ClosedError
    */
   register(plugin: Plugin<A>): this {
+    if (this.#closed) throw this.#over();
     if (object("plugin", plugin) === undefined) reject("plugin", "an object", plugin);
     const { name, mode, priority = 0, weight = 1, needs = [], available, run } = plugin;
     if (typeof name !== "string") reject("name", "a string", name);
@@ -131,7 +167,7 @@ export class Orchestrator<A = unknown> implements Handle {
   /**
    * Asks the plugins that the mode admits whether they are available, runs them, and gives their results in the order of registration.
    *
-   * @throws after an abort `signal.reason`
+   * @throws after an abort `signal.reason`; ClosedError
    */
   async run(target: A, options: OrchestratorRunOptions<A> = {}): Promise<PluginResult<A>[]> {
     if (object("options", options) === undefined) reject("options", "an object", options);
@@ -141,11 +177,21 @@ export class Orchestrator<A = unknown> implements Handle {
     const signal = abortSignal("signal", options.signal);
     if (sink !== undefined) callable("sink.write", sink?.write);
     if (onProgress !== undefined) callable("onProgress", onProgress);
+    if (this.#closed) throw this.#over();
     signal?.throwIfAborted();
     const plugins = new Map(
       [...this.#plugins].filter(([, plugin]) => mode === "active" || plugin.mode !== "active"),
     );
-    const run = new Run(this.#name, this.#names, plugins, target, sink, onProgress);
+    const tell = {
+      start: (plugin: string) => {
+        if (this.#events.heard("start")) this.#events.emit("start", { plugin, target });
+      },
+      result: (result: PluginResult<A>) => {
+        this.#results[result.status] += 1;
+        if (this.#events.heard("result")) this.#events.emit("result", result);
+      },
+    };
+    const run = new Run(this.#name, this.#names, plugins, target, tell, sink, onProgress);
     this.#runs.add(run);
     try {
       return await run.go(() => this.#id, mode === "active" ? 1 : 0, maxWorkers, signal);
@@ -160,6 +206,42 @@ export class Orchestrator<A = unknown> implements Handle {
     for (const run of this.#runs) run.resize(maxWorkers);
   }
 
+  /** Takes no more plugins and begins no more runs; those under way are cancelled and reject with `ClosedError`. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const run of this.#runs) run.give(this.#over());
+    unregister(this, this.#id);
+    ask(() => bindings.plugins_drop(this.#id));
+    settle();
+  }
+
+  /** What is registered, what is at work, and what has come of it. */
+  metrics(): OrchestratorMetrics {
+    let running = 0;
+    for (const run of this.#runs) running += run.running;
+    return {
+      name: this.#name,
+      plugins: this.#plugins.size,
+      maxWorkers: this.#maxWorkers,
+      runs: this.#runs.size,
+      running,
+      ...this.#results,
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof OrchestratorEvents<A>>(
+    event: K,
+    fn: (detail: OrchestratorEvents<A>[K]) => void,
+  ): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  [dispose](): void {
+    this.close();
+  }
+
   /** @internal Nobody waits for a register. */
   wake(): void {}
 
@@ -169,6 +251,10 @@ export class Orchestrator<A = unknown> implements Handle {
     register(this, this.#id, bindings.plugins_drop);
     for (const plugin of this.#plugins.values()) this.#enter(plugin);
     return () => {};
+  }
+
+  #over(): ClosedError {
+    return new ClosedError(`The orchestrator \`${this.#name}\` is closed`);
   }
 
   #enter({ name, mode, priority = 0, weight = 1, needs = [] }: Plugin<A>): number {
@@ -181,11 +267,18 @@ export class Orchestrator<A = unknown> implements Handle {
 /** How plugins end, as the machine numbers it. */
 const ENDS = ["pending", "succeeded", "failed", "skipped", "unavailable", "cancelled"] as const;
 
+/** Who else is told of what happens in a run. */
+interface Listener<A> {
+  start(plugin: string): void;
+  result(result: PluginResult<A>): void;
+}
+
 /** One pass of the plugins over a target. */
 class Run<A> implements Handle {
   readonly #names: Names;
   readonly #plugins: ReadonlyMap<number, Plugin<A>>;
   readonly #target: A;
+  readonly #listener: Listener<A>;
   readonly #sink: Sink<PluginResult<A>> | undefined;
   readonly #onProgress: OrchestratorRunOptions<A>["onProgress"];
   readonly #pool: Pool;
@@ -206,12 +299,14 @@ class Run<A> implements Handle {
     names: Names,
     plugins: ReadonlyMap<number, Plugin<A>>,
     target: A,
+    listener: Listener<A>,
     sink: Sink<PluginResult<A>> | undefined,
     onProgress: OrchestratorRunOptions<A>["onProgress"],
   ) {
     this.#names = names;
     this.#plugins = plugins;
     this.#target = target;
+    this.#listener = listener;
     this.#sink = sink;
     this.#onProgress = onProgress;
     this.#pool = new Pool({ name, concurrency: 65_535 });
@@ -227,7 +322,7 @@ class Run<A> implements Handle {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    const unwatch = onAbort(signal, () => this.#give(signal?.reason));
+    const unwatch = onAbort(signal, () => this.give(signal?.reason));
     try {
       await Promise.race([over, this.#begin(plugins, active, maxWorkers, over)]);
       await over;
@@ -238,6 +333,11 @@ class Run<A> implements Handle {
       this.#drop();
       void this.#pool.close({ grace: 0, queued: "reject" });
     }
+  }
+
+  /** How many plugins are at work. */
+  get running(): number {
+    return this.#working.size;
   }
 
   resize(maxWorkers: number): void {
@@ -252,12 +352,12 @@ class Run<A> implements Handle {
     const plugin = this.#plugins.get(id);
     if (plugin === undefined) return;
     if (why === GRANTED) this.#start(id, ticket, plugin);
-    else if (why === REVOKED || why === FAILED) this.#look();
+    else if (why === REVOKED || why === FAILED) this.#record(id);
   }
 
   rebuild(error: RuntimeTrapError): () => void {
     this.#id = -1;
-    return () => this.#give(error);
+    return () => this.give(error);
   }
 
   async #begin(
@@ -284,23 +384,26 @@ class Run<A> implements Handle {
     });
     register(this, this.#id, bindings.run_drop);
     hold(this.#id, this);
+    // Nobody is woken for those that never took part.
+    for (const id of away) this.#record(id);
     settle();
     this.#look();
   }
 
   #start(id: number, ticket: number, plugin: Plugin<A>): void {
     if (this.#unasked.has(id)) {
-      this.#end(ticket, true);
+      this.#end(id, ticket, true);
       return;
     }
     const results: Record<string, unknown> = Object.create(null);
     for (const need of plugin.needs ?? []) results[need] = this.#results.get(this.#names.id(need))?.value;
     const work = this.#pool.submit((ctx) => plugin.run(this.#target, ctx, results), { name: plugin.name });
     this.#working.set(id, work);
+    this.#listener.start(plugin.name);
     const ended = (outcome: { value: unknown } | { error: unknown }) => {
       if (!this.#working.delete(id)) return;
       this.#outcomes.set(id, outcome);
-      this.#end(ticket, "error" in outcome);
+      this.#end(id, ticket, "error" in outcome);
     };
     work.done.then(
       (value) => ended({ value }),
@@ -308,10 +411,10 @@ class Run<A> implements Handle {
     );
   }
 
-  #end(ticket: number, failed: boolean): void {
+  #end(id: number, ticket: number, failed: boolean): void {
     try {
       ask(() => bindings.run_end(this.#id, now(), ticket, failed ? 1 : 0));
-      this.#look();
+      this.#record(id);
       settle();
     } catch (error) {
       // After a trap the run has been rejected with it.
@@ -319,30 +422,33 @@ class Run<A> implements Handle {
     }
   }
 
-  /** Tells what has come to its end since. */
-  #look(): void {
-    if (this.#id < 0) return;
-    for (let index = 0; index < this.#plugins.size; index += 1) {
-      if (ask(() => bindings.run_record(this.#id, index)) === 0) break;
-      const [id, end, because, start, duration] = area().slice(LIST, LIST + 5) as unknown as number[];
-      const status = ENDS[end as number];
-      if (status === undefined || status === "pending" || this.#results.has(id as number)) continue;
-      const never = this.#unasked.has(id as number) || (start as number) < 0;
-      this.#tell(id as number, {
-        plugin: this.#names.name(id as number) as string,
-        target: this.#target,
-        start: never ? Date.now() : toEpoch(start as number),
-        duration: never ? null : (duration as number),
-        status,
-        ...(status === "succeeded" || status === "failed" ? this.#outcomes.get(id as number) : {}),
-        ...((because as number) >= 0 ? { because: this.#names.name(because as number) as string } : {}),
-      });
-    }
-    if (this.#results.size === this.#plugins.size) this.#resolve();
+  /** Tells the record of a plugin that has come to its end. */
+  #record(id: number): void {
+    if (this.#id < 0 || this.#results.has(id)) return;
+    if (ask(() => bindings.run_record(this.#id, id)) === 0) return;
+    const [end, because, start, duration] = area().slice(LIST, LIST + 4) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const status = ENDS[end];
+    if (status === undefined || status === "pending") return;
+    const never = this.#unasked.has(id) || start < 0;
+    this.#tell(id, {
+      plugin: this.#names.name(id) as string,
+      target: this.#target,
+      start: never ? Date.now() : toEpoch(start),
+      duration: never ? null : duration,
+      status,
+      ...(status === "succeeded" || status === "failed" ? this.#outcomes.get(id) : {}),
+      ...(because >= 0 ? { because: this.#names.name(because) as string } : {}),
+    });
   }
 
   #tell(id: number, result: PluginResult<A>): void {
     this.#results.set(id, result);
+    this.#listener.result(result);
     // What fails to be written is told by the sink.
     if (this.#sink !== undefined) this.#written.push(this.#sink.write(result).catch(() => {}));
     try {
@@ -350,10 +456,16 @@ class Run<A> implements Handle {
     } catch (error) {
       reportError(error);
     }
+    this.#look();
+  }
+
+  /** Ends the run when every plugin is over. */
+  #look(): void {
+    if (this.#results.size === this.#plugins.size) this.#resolve();
   }
 
   /** Gives everything up, in this tick. */
-  #give(reason: unknown): void {
+  give(reason: unknown): void {
     this.#reason = { reason };
     this.#reject(reason);
     if (this.#id >= 0) {

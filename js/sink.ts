@@ -1,6 +1,7 @@
-import { asyncDispose } from "./dispose.js";
+import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
+import { observe } from "./observed.js";
 import { callable, nameOf, object, reject } from "./options.js";
 
 /** How a {@link Sink} writes. */
@@ -15,6 +16,18 @@ export interface SinkOptions<T> {
 export interface SinkEvents<T> {
   /** An item could not be written. */
   error: { item: T; error: unknown };
+}
+
+/** Every number of a sink. */
+export interface SinkMetrics {
+  readonly name: string;
+  /** Items that were given and are not written yet, the one being written included. */
+  readonly waiting: number;
+  /** Items that were written. */
+  readonly written: number;
+  /** Items that could not be. */
+  readonly failed: number;
+  readonly closed: boolean;
 }
 
 /**
@@ -34,10 +47,15 @@ export interface SinkEvents<T> {
  * ```
  */
 export class Sink<T> {
+  /** @internal */
+  readonly kind = "sink";
   readonly #name: string;
   readonly #write: (item: T) => void | PromiseLike<void>;
   readonly #events: Events<SinkEvents<T>>;
   #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #written = 0;
+  #failed = 0;
   #closed = false;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
@@ -46,6 +64,7 @@ export class Sink<T> {
     this.#name = nameOf(options, "sink");
     this.#write = callable("write", options.write).bind(options);
     this.#events = new Events("sink", this.#name);
+    observe(this);
   }
 
   /** The name given at construction. */
@@ -60,8 +79,19 @@ export class Sink<T> {
    */
   write(item: T): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError(`The sink \`${this.#name}\` is closed`));
+    this.#waiting += 1;
     const written = this.#last.then(() => this.#write(item));
-    this.#last = written.catch((error: unknown) => this.#events.emit("error", { item, error }));
+    this.#last = written.then(
+      () => {
+        this.#waiting -= 1;
+        this.#written += 1;
+      },
+      (error: unknown) => {
+        this.#waiting -= 1;
+        this.#failed += 1;
+        this.#events.emit("error", { item, error });
+      },
+    );
     return written;
   }
 
@@ -71,9 +101,24 @@ export class Sink<T> {
     return this.#last;
   }
 
+  /** How much was written, and how much waits. */
+  metrics(): SinkMetrics {
+    return {
+      name: this.#name,
+      waiting: this.#waiting,
+      written: this.#written,
+      failed: this.#failed,
+      closed: this.#closed,
+    };
+  }
+
   /** Calls `fn` with each event; the disposer takes it away again. */
   on<K extends keyof SinkEvents<T>>(event: K, fn: (detail: SinkEvents<T>[K]) => void): Disposer {
     return this.#events.on(event, fn);
+  }
+
+  [dispose](): void {
+    void this.close();
   }
 
   [asyncDispose](): Promise<void> {

@@ -17,11 +17,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The plugins that are registered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Orchestrator {
     // In the order of registration, which is the order among equals.
     plugins: Vec<Registered>,
     by_id: KeyMap<usize>,
+    // The same plugins as tasks: a graph knows when one more would close a circle.
+    needs: Graph,
 }
 
 /// How far a plugin, or a run, may go.
@@ -98,6 +100,7 @@ pub struct Run {
     graph: Graph,
     // Those that take part or would, in the order of registration.
     plugins: Vec<u32>,
+    takes_part: KeySet,
     unavailable: KeySet,
 }
 
@@ -134,10 +137,20 @@ pub struct Record {
     pub duration: Option<Duration>,
 }
 
+impl Default for Orchestrator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Orchestrator {
     /// No plugins.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            plugins: Vec::new(),
+            by_id: KeyMap::default(),
+            needs: Graph::new(GraphConfig::default()),
+        }
     }
 
     /// Registers a plugin. What it needs may be registered later.
@@ -145,21 +158,11 @@ impl Orchestrator {
     /// # Errors
     /// [`GraphError::Duplicate`] and [`GraphError::Cycle`], with the way round.
     pub fn register(&mut self, plugin: NewPlugin<'_>) -> Result<(), GraphError> {
-        // The graph knows what a cycle is; the same plugins in it tell whether one more would close one.
-        let mut graph = Graph::new(GraphConfig::default());
-        let mut wakes = Wakes::new();
-        for known in &self.plugins {
-            let task = NewTask {
-                depends_on: &known.needs,
-                ..NewTask::named(known.id)
-            };
-            graph.add(Instant::ZERO, task, &mut wakes)?;
-        }
         let task = NewTask {
             depends_on: plugin.needs,
             ..NewTask::named(plugin.id)
         };
-        graph.add(Instant::ZERO, task, &mut wakes)?;
+        self.needs.add(Instant::ZERO, task, &mut Wakes::new())?;
         self.by_id.insert(plugin.id, self.plugins.len());
         self.plugins.push(Registered {
             id: plugin.id,
@@ -189,28 +192,28 @@ impl Orchestrator {
             aging: 1 << 20,
             tells_ready: false,
         });
+        let plugins: Vec<u32> = self.admitted(config.mode).collect();
+        let away: KeySet = unavailable.iter().copied().collect();
+        let takes_part = plugins.iter().copied().filter(|id| !away.contains(id));
         let mut run = Run {
             graph,
-            plugins: self.admitted(config.mode).collect(),
+            takes_part: takes_part.collect(),
+            plugins,
             unavailable: KeySet::default(),
         };
-        let takes_part: KeySet = run
-            .plugins
-            .iter()
-            .copied()
-            .filter(|id| !unavailable.contains(id))
-            .collect();
         for id in &run.plugins {
             let Some(plugin) = self.by_id.get(id).and_then(|at| self.plugins.get(*at)) else {
                 continue;
             };
-            if !takes_part.contains(id) {
+            if !run.takes_part.contains(id) {
                 run.unavailable.insert(*id);
                 absent(&mut run.graph, now, *id);
                 continue;
             }
-            for needed in plugin.needs.iter().filter(|needed| !takes_part.contains(needed)) {
-                absent(&mut run.graph, now, *needed);
+            for needed in &plugin.needs {
+                if !run.takes_part.contains(needed) {
+                    absent(&mut run.graph, now, *needed);
+                }
             }
             let task = NewTask {
                 id: *id,
@@ -300,14 +303,18 @@ impl Run {
 
     /// One record for each plugin that the mode admits, in the order of registration.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.plugins.iter().map(|id| self.record(*id))
+        self.plugins.iter().filter_map(|id| self.record(*id))
     }
 
-    fn record(&self, plugin: u32) -> Record {
+    /// The record of one plugin; `None` if the mode does not admit it.
+    pub fn record(&self, plugin: u32) -> Option<Record> {
+        if !self.takes_part.contains(&plugin) && !self.unavailable.contains(&plugin) {
+            return None;
+        }
         let ticket = self.graph.find(plugin);
         let timing = ticket.and_then(|ticket| self.graph.timing(ticket));
         let state = ticket.and_then(|ticket| self.graph.state(ticket));
-        Record {
+        Some(Record {
             plugin,
             status: match state {
                 _ if self.unavailable.contains(&plugin) => Status::Unavailable,
@@ -321,7 +328,7 @@ impl Run {
             },
             start: timing.and_then(|timing: TaskTiming| timing.started),
             duration: timing.and_then(|timing| timing.ran_for()),
-        }
+        })
     }
 
     // Of several needs that did not succeed, the first by name is to blame and not the first in time, so that a run over

@@ -143,6 +143,83 @@ test("orchestrator: names that are taken, circles and wrong options are refused 
   assert.match(String(await rejection(plugins.run("t", { maxWorkers: 0 }))), /`maxWorkers`/);
 });
 
+test("orchestrator: a thousand plugins end in a thousand results, skipped ones among them", async () => {
+  const plugins = new Orchestrator<string>();
+  for (let n = 0; n < 500; n += 1) plugins.register(plugin(`p${n}`));
+  plugins.register(plugin("away", { available: () => false }));
+  for (let n = 0; n < 499; n += 1) plugins.register(plugin(`s${n}`, { needs: ["away"] }));
+  const results = await plugins.run("t");
+  const count = (status: string) => results.filter((result) => result.status === status).length;
+  assert.deepEqual(
+    ["succeeded", "unavailable", "skipped"].map((status) => count(status)),
+    [500, 1, 499],
+  );
+  assert.equal(new Set(results.map((result) => result.plugin)).size, 1000);
+});
+
+test("orchestrator: it counts what becomes of plugins, at work and over, and tells it", async () => {
+  const plugins = new Orchestrator<string>({ name: "counted", maxWorkers: 2 });
+  const gate = deferred();
+  const fail = () => {
+    throw new Error("no");
+  };
+  plugins.register(plugin("slow", { run: () => gate.promise })).register(plugin("bad", { run: fail }));
+  plugins.register(plugin("lost", { needs: ["bad"] })).register(plugin("away", { available: () => false }));
+  const told: unknown[] = [];
+  const offs = [
+    plugins.on("start", ({ plugin, target }) => told.push([plugin, target])),
+    plugins.on("result", ({ plugin, status }) => told.push([plugin, status])),
+  ];
+  const none = { succeeded: 0, failed: 0, skipped: 0, unavailable: 0, cancelled: 0 };
+  const fixed = { name: "counted", plugins: 4, maxWorkers: 2 };
+  assert.deepEqual(plugins.metrics(), { ...fixed, runs: 0, running: 0, ...none });
+  const done = plugins.run("t");
+  await until(() => plugins.metrics().skipped === 1);
+  const now = { ...none, failed: 1, skipped: 1, unavailable: 1 };
+  assert.deepEqual(plugins.metrics(), { ...fixed, runs: 1, running: 1, ...now });
+  gate.resolve();
+  await done;
+  assert.deepEqual(plugins.metrics(), { ...fixed, runs: 0, running: 0, ...now, succeeded: 1 });
+  assert.deepEqual(told, [
+    ["away", "unavailable"],
+    ["slow", "t"],
+    ["bad", "t"],
+    ["bad", "failed"],
+    ["lost", "skipped"],
+    ["slow", "succeeded"],
+  ]);
+  for (const off of offs) off();
+  await plugins.run("t");
+  assert.lengthOf(told, 6);
+  assert.equal(plugins.metrics().succeeded, 2);
+});
+
+test("orchestrator: close cancels the runs under way and refuses others", async () => {
+  const plugins = new Orchestrator<string>({ name: "closed" });
+  let inner: AbortSignal | undefined;
+  plugins.register(
+    plugin("a", {
+      run: (_, ctx) => {
+        inner = ctx.signal;
+        return new Promise(() => {});
+      },
+    }),
+  );
+  plugins.register(plugin("b", { needs: ["a"] }));
+  const done = plugins.run("t");
+  await until(() => inner !== undefined);
+  plugins.close();
+  plugins.close();
+  assert.isTrue(inner?.aborted);
+  const error = await rejection(done);
+  assert.isTrue(isClosedError(error));
+  assert.match(String(error), /orchestrator `closed` is closed/);
+  assert.isTrue(isClosedError(await rejection(plugins.run("t"))));
+  assert.isTrue(isClosedError(thrown(() => plugins.register(plugin("c")))));
+  const { running, runs, cancelled } = plugins.metrics();
+  assert.deepEqual([running, runs, cancelled], [0, 0, 2]);
+});
+
 test("sink: writes come one after the other in the order of completion, and a run waits for them", async () => {
   const plugins = new Orchestrator<string>();
   const slow = deferred();
@@ -179,7 +256,10 @@ test("sink: a write that fails is told, nothing after it is lost, and close wait
   const writes = [0, 1, 2].map((n) => sink.write(n));
   assert.equal(await rejection(writes[1] as Promise<void>), error);
   void sink.write(3);
+  const counted = { name: "lines", failed: 1, closed: false };
+  assert.deepEqual(sink.metrics(), { ...counted, waiting: 2, written: 1 });
   await sink.close();
+  assert.deepEqual(sink.metrics(), { ...counted, waiting: 0, written: 3, closed: true });
   assert.deepEqual(written, [0, 2, 3]);
   assert.deepEqual(told, [{ item: 1, error }]);
   assert.isTrue(isClosedError(await rejection(sink.write(4))));

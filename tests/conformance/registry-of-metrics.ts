@@ -13,10 +13,13 @@ import {
   LockSet,
   Metrics,
   ObjectPool,
+  Orchestrator,
   Pool,
   PoolGroup,
   RateLimiter,
   retry,
+  Sink,
+  TaskGraph,
   VersionedState,
 } from "tidegate";
 import { parseOpenMetrics } from "./openmetrics.js";
@@ -49,7 +52,27 @@ async function oneOfEach() {
   const counter = new Counter({ name: "visits" });
   counter.increment("/", 3);
   counter.increment("/about");
-  return { cache, channel, event, barrier, locks, objects, connections, state, counter };
+  const graph = new TaskGraph({ name: "plan" });
+  graph.add("first", { run: () => null });
+  const plugins = new Orchestrator<null>({ name: "plugins", maxWorkers: 2 });
+  plugins.register({ name: "one", mode: "passive", run: () => null });
+  await plugins.run(null);
+  const sink = new Sink<number>({ name: "notes", write: () => {} });
+  await sink.write(1);
+  return {
+    cache,
+    channel,
+    event,
+    barrier,
+    locks,
+    objects,
+    connections,
+    state,
+    counter,
+    graph,
+    plugins,
+    sink,
+  };
 }
 
 test("metrics of every handle: all kinds stand in one snapshot, alive or given", async () => {
@@ -66,6 +89,9 @@ test("metrics of every handle: all kinds stand in one snapshot, alive or given",
     assert.include(named(snapshot.objects, "databases"), { requests: 1, created: 1 });
     assert.include(named(snapshot.states, "progress"), { size: 1, writes: 1 });
     assert.include(named(snapshot.tallies, "visits"), { keys: 2, sum: 4 });
+    assert.include(named(snapshot.graphs, "plan"), { waiting: 1, ready: 0, running: 0 });
+    assert.include(named(snapshot.orchestrators, "plugins"), { plugins: 1, maxWorkers: 2, succeeded: 1 });
+    assert.include(named(snapshot.sinks, "notes"), { waiting: 0, written: 1, failed: 0, closed: false });
   }
   const chosen = new Metrics([handles.cache]).toJSON();
   assert.deepEqual([chosen.caches.length, chosen.channels.length, chosen.pools.length], [1, 0, 0]);
@@ -95,8 +121,18 @@ test("metrics of every handle: OpenMetrics keeps one grammar for every kind", as
   assert.equal(sample("tidegate_objects_acquire_seconds", '_countobjects="buffers"'), 2);
   assert.equal(sample("tidegate_state_writes", '_totalstate="progress"'), 1);
   assert.equal(sample("tidegate_counter_sum", 'counter="visits"'), 4);
+  assert.equal(sample("tidegate_graph_tasks", 'graph="plan",state="waiting"'), 1);
+  assert.equal(
+    sample("tidegate_orchestrator_results", '_totalorchestrator="plugins",outcome="succeeded"'),
+    1,
+  );
+  assert.equal(sample("tidegate_orchestrator_max_workers", 'orchestrator="plugins"'), 2);
+  assert.equal(sample("tidegate_sink_items", '_totalsink="notes",outcome="written"'), 1);
   for (const [name, { help }] of families) {
-    assert.match(name, /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter)_[a-z_]+$/);
+    assert.match(
+      name,
+      /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter|graph|orchestrator|sink)_[a-z_]+$/,
+    );
     assert.isDefined(help, name);
   }
 });
@@ -212,7 +248,22 @@ test("names: every handle has the one it was given, in its metrics too, or the n
   for (const handle of Object.values(all)) assert.equal(handle.metrics().name, handle.name);
   assert.deepEqual(
     Object.values(all).map(({ name }) => name),
-    ["pages", "jobs", "ready", "start", "ledgers", "buffers", "progress", "visits", "databases", "rate"],
+    [
+      [
+        "pages",
+        "jobs",
+        "ready",
+        "start",
+        "ledgers",
+        "buffers",
+        "progress",
+        "visits",
+        "plan",
+        "plugins",
+        "notes",
+      ],
+      ["databases", "rate"],
+    ].flat(),
   );
   const unnamed = [
     new Cache(),
@@ -223,12 +274,18 @@ test("names: every handle has the one it was given, in its metrics too, or the n
     new ObjectPool({ create: () => null }),
     new VersionedState(),
     new Counter(),
+    new TaskGraph(),
+    new Orchestrator(),
+    new Sink({ write: () => {} }),
     new CircuitBreaker(),
     new Pool({ concurrency: 1 }),
   ];
   assert.deepEqual(
     unnamed.map(({ name }) => name),
-    ["cache", "channel", "event", "barrier", "locks", "objects", "state", "counter", "breaker", "pool"],
+    [
+      ["cache", "channel", "event", "barrier", "locks", "objects", "state", "counter"],
+      ["graph", "orchestrator", "sink", "breaker", "pool"],
+    ].flat(),
   );
   for (const Handle of [Event, Counter])
     assert.throws(() => new Handle({ name: 7 as never }), TypeError, "Expected `name` to be a string");
@@ -244,6 +301,7 @@ test("channel, barrier: they say how large they are, and whether they are closed
 
 test("using: every handle is done with at the end of its block, and whoever waits is told", async () => {
   const waits: Promise<unknown>[] = [];
+  let last: Sink<null> | undefined;
   {
     using event = new Event();
     using barrier = new Barrier(2);
@@ -252,6 +310,9 @@ test("using: every handle is done with at the end of its block, and whoever wait
     using cache = new Cache<number>();
     using state = new VersionedState<number>();
     using counter = new Counter();
+    using graph = new TaskGraph();
+    using plugins = new Orchestrator<null>();
+    using sink = new Sink<null>({ write: () => {} });
     using objects = new ObjectPool({ create: () => ({}) });
     using connections = new ConnectionPool({ create: () => ({}) });
     using breaker = new CircuitBreaker();
@@ -262,11 +323,16 @@ test("using: every handle is done with at the end of its block, and whoever wait
     waits.push(rejection(channel.send(1)));
     rate.tryAcquire();
     waits.push(rejection(rate.acquire()));
+    graph.add("never", { run: () => new Promise(() => {}) });
+    plugins.register({ name: "never", mode: "passive", run: () => new Promise(() => {}) });
+    waits.push(rejection(graph.execute()), rejection(plugins.run(null)));
+    last = sink;
     const first = hold(pool);
     waits.push(rejection(pool.run(() => null)), rejection(first.done));
-    for (const each of [cache, state, counter, objects, connections, breaker])
+    for (const each of [cache, state, counter, graph, plugins, sink, objects, connections, breaker])
       assert.isFunction(each.metrics);
   }
+  if (last !== undefined) waits.push(rejection(last.write(null)));
   for (const error of await Promise.all(waits)) assert.isTrue(isClosedError(error), String(error));
 });
 

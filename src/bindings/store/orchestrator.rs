@@ -104,13 +104,13 @@ pub fn run_resize(run: u32, now_ms: f64, max_workers: u32) {
     });
 }
 
-/// Into the list, of the record at that place in the order of registration: the plugin, what became of it (0 pending, 1 succeeded, 2 failed,
-/// 3 skipped, 4 unavailable, 5 cancelled), because of whom, when it began and how many milliseconds it ran, −1 where
-/// there is none. 0 when there is no such record.
+/// Into the list, of a plugin's record: what became of it (0 pending, 1 succeeded, 2 failed, 3 skipped, 4 unavailable, 5
+/// cancelled), because of whom, when it began and how many milliseconds it ran, −1 where there is none. 0 when the plugin is not of
+/// this run.
 #[wasm_bindgen]
-pub fn run_record(run: u32, index: u32) -> u32 {
+pub fn run_record(run: u32, plugin: u32) -> u32 {
     at_world(|world, cells| {
-        let record = world.at_run(MachineId(run), |run, _| run.records().nth(index as usize));
+        let record = world.at_run(MachineId(run), |run, _| run.record(plugin));
         let Some(record) = record.flatten() else {
             return 0;
         };
@@ -123,7 +123,6 @@ pub fn run_record(run: u32, index: u32) -> u32 {
             Status::Cancelled => (5.0, -1.0),
         };
         let numbers = [
-            f64::from(record.plugin),
             status,
             because_of,
             record.start.map_or(-1.0, Instant::as_millis_f64),

@@ -111,6 +111,11 @@ fn an_unavailable_plugin_and_a_missing_one_are_reasons_to_skip_who_needs_them() 
     ]);
     assert_eq!(statuses(&run), expected);
     assert_eq!(run.progress(), (3, 4));
+    assert_eq!(
+        run.record(2).map(|record| record.status),
+        Some(Status::Skipped { because_of: 1 })
+    );
+    assert_eq!(run.record(99), None);
 }
 
 #[test]
@@ -150,6 +155,9 @@ fn needs_that_lead_back_are_refused_when_they_are_registered() {
         orchestrator.register(NewPlugin::named(1)),
         Err(GraphError::Duplicate { id: 1 })
     );
+    // What was refused has left nothing behind.
+    assert_eq!(orchestrator.register(NewPlugin::named(2)), Ok(()));
+    assert_eq!(orchestrator.admitted(Mode::Active).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
