@@ -23,3 +23,11 @@ export function toEpoch(at: number): number {
 export function fromEpoch(ms: number): number {
   return ms === Number.POSITIVE_INFINITY ? ms : clock() + (ms - Date.now());
 }
+
+/**
+ * The milliseconds between two readings of {@link now}, in whole microseconds as the machines count them: so that it can be held
+ * against a time that a machine has measured between the same readings.
+ */
+export function between(from: number, to: number): number {
+  return (Math.trunc(to * 1000) - Math.trunc(from * 1000)) / 1000;
+}

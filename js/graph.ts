@@ -1,4 +1,4 @@
-import { now, toEpoch } from "./clock.js";
+import { between, now, toEpoch } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { ClosedError, CycleError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
@@ -453,7 +453,7 @@ export class TaskGraph implements Handle {
       tasks: [...this.#tasks.values()].map(({ report }) => report as GraphTaskReport),
       criticalPath,
       criticalTime,
-      duration: now() - began,
+      duration: between(began, now()),
       total: this.#tasks.size,
     });
   }
