@@ -42,15 +42,16 @@ export const INDEX_SPAN = 2 ** 24;
 const WAKES = 0;
 const NEXT_DEADLINE = 1;
 const DETAIL = 2;
-const WAKE_MACHINE = 3;
-const WAKE_TICKET = 4;
-const WAKE_WHY = 5;
+const MORE = 3;
 const CHANGES = 6;
 /** Not 0 where the machine of the last call has something for its handle to drop. */
 export const LOOK = 7;
+/** Where wakes lie: the machine, the ticket, why, and a number that belongs to it. */
+const TRAY = 8;
+const WAKE_CELLS = 4;
 /** Where a list of numbers begins in the reply area. */
-export const LIST = 8;
-const AREA_CELLS = 64;
+export const LIST = TRAY + 32 * WAKE_CELLS;
+const AREA_CELLS = LIST + 56;
 
 /** The longest delay a timer takes: beyond it `setTimeout` fires at once. */
 const LONGEST_DELAY = 2 ** 31 - 1;
@@ -60,7 +61,7 @@ export interface WorldBindings {
   __wbg_set_wasm(exports: WebAssembly.Exports): void;
   area(): number;
   world_seed(seed: number): void;
-  world_wake(): number;
+  world_wake(): void;
   world_on_deadline(now: number): void;
   /** Only worlds with breakers have changes to tell. */
   breaker_change?(): number;
@@ -86,6 +87,8 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   let memory: WebAssembly.Memory | undefined;
   let cells = new Float64Array(0);
   let draining = false;
+  /** How many wakes of the tray have been taken. */
+  let taken = 0;
   let armedAt = Number.POSITIVE_INFINITY;
   let timer: ReturnType<typeof setTimeout> | undefined;
   /** How many handles somebody waits for. */
@@ -128,6 +131,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     (instance.exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
     memory = (instance.exports as { memory: WebAssembly.Memory }).memory;
     seeded = false;
+    taken = 0;
     refresh();
   }
 
@@ -206,10 +210,12 @@ export function createInstance(bindings: WorldBindings, glue: string) {
 
   /** Carries out what the last call decided, and keeps the timer right. */
   function settle(): void {
-    const view = area();
-    if ((view[WAKES] !== 0 || view[CHANGES] !== 0) && !draining) drain();
-    const next = area()[NEXT_DEADLINE] as number;
-    if (next !== armedAt) arm(next);
+    let view = area();
+    if ((view[WAKES] !== 0 || view[CHANGES] !== 0) && !draining) {
+      drain();
+      view = area();
+    }
+    if (view[NEXT_DEADLINE] !== armedAt) arm(view[NEXT_DEADLINE] as number);
   }
 
   function drain(): void {
@@ -229,21 +235,29 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   }
 
   function carryOut(): void {
-    while (bindings.world_wake() !== 0) {
-      const view = area();
-      const ticket = view[WAKE_TICKET] as number;
-      const why = view[WAKE_WHY] as number;
-      handleOf(view[WAKE_MACHINE] as number)?.wake(ticket, why, view[DETAIL] as number);
+    let view = area();
+    for (; view[WAKES] !== 0; view = area()) {
+      if (taken < (view[WAKES] as number)) {
+        const at = TRAY + WAKE_CELLS * taken++;
+        const handle = handleOf(view[at] as number);
+        handle?.wake(view[at + 1] as number, view[at + 2] as number, view[at + 3] as number);
+      } else {
+        view[WAKES] = taken = 0;
+        if (view[MORE] !== 0) bindings.world_wake();
+      }
     }
+    if (view[CHANGES] === 0) return;
     while (bindings.breaker_change !== undefined && bindings.breaker_change() !== 0) {
-      const view = area();
+      view = area();
       const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
       handleOf(view[LIST] as number)?.changed?.(from, to);
     }
   }
 
   function handleOf(id: number): Handle | undefined {
-    return registrations.get(id)?.weak.deref();
+    const registration = registrations.get(id);
+    // Most are held by those who wait; to look through a weak reference costs more.
+    return registration?.strong ?? registration?.weak.deref();
   }
 
   /** Every handle that has a machine, oldest first. */

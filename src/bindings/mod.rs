@@ -39,16 +39,21 @@ struct Area {
     world: UnsafeCell<Option<ManuallyDrop<World>>>,
 }
 
-const AREA_CELLS: usize = 64;
+const AREA_CELLS: usize = LIST + 56;
+/// How many wakes lie in the tray; the host puts a 0 here when it has taken them all.
 const WAKES: usize = 0;
 const NEXT_DEADLINE: usize = 1;
 const DETAIL: usize = 2;
-const WAKE_MACHINE: usize = 3;
-const WAKE_TICKET: usize = 4;
-const WAKE_WHY: usize = 5;
+/// How many more wakes there are than the tray could take.
+const MORE: usize = 3;
 const CHANGES: usize = 6;
+/// Where wakes lie for the host to take: machine, ticket, why, detail. Nearly every release grants somebody, and reading a few
+/// cells costs the host a fraction of what one more call does.
+const TRAY: usize = 8;
+const TRAY_WAKES: usize = 32;
+const WAKE_CELLS: usize = 4;
 /// Where a list of numbers begins.
-const LIST: usize = 8;
+const LIST: usize = TRAY + TRAY_WAKES * WAKE_CELLS;
 
 // SAFETY: wasm32-unknown-unknown without atomics has one thread, and no export calls another or user code, so there
 // is never more than one reference to either cell.
@@ -80,12 +85,39 @@ fn first_world(slot: &mut Option<ManuallyDrop<World>>) -> &mut World {
 }
 
 #[inline(never)]
-fn publish(world: &World, cells: &mut [f64; AREA_CELLS]) {
-    cells[WAKES] = world.wakes.len() as f64;
+fn publish(world: &mut World, cells: &mut [f64; AREA_CELLS]) {
+    if !world.wakes.is_empty() {
+        lay_out(world, cells);
+    }
     cells[CHANGES] = world.breaker_changes() as f64;
     cells[NEXT_DEADLINE] = world
         .next_deadline()
         .map_or(f64::INFINITY, Instant::as_millis_f64);
+}
+
+/// Moves wakes into the tray, oldest first, as far as there is room behind those that the host has not taken yet.
+fn lay_out(world: &mut World, cells: &mut [f64; AREA_CELLS]) {
+    let mut laid = cells[WAKES] as usize;
+    while laid < TRAY_WAKES
+        && let Some(wake) = world.wake()
+        && let Some([machine, ticket, why, detail]) =
+            cells[TRAY..LIST].as_chunks_mut::<WAKE_CELLS>().0.get_mut(laid)
+    {
+        *machine = f64::from(wake.machine.0);
+        *ticket = wake.ticket.to_bits() as f64;
+        *why = f64::from(match wake.why {
+            Why::Granted => 1,
+            Why::Accepted => 2,
+            Why::Expired => 3,
+            Why::Revoked => 4,
+            Why::Ready => 5,
+            Why::Failed => 6,
+            Why::Refused(refusal) => 16 + refusal_code(refusal, detail),
+        });
+        laid += 1;
+    }
+    cells[WAKES] = laid as f64;
+    cells[MORE] = world.wakes.len() as f64;
 }
 
 /// Where the reply area lies in linear memory.
@@ -100,24 +132,10 @@ pub fn world_seed(seed: f64) {
     at_world(|world, _| world.reseed(seed.to_bits()));
 }
 
-/// Takes the oldest wake into the reply area; 0 when there is none.
+/// Fills the tray anew: for a host that has taken all that lay there, where there was more.
 #[wasm_bindgen]
-pub fn world_wake() -> u32 {
-    at_world(|world, cells| {
-        let Some(wake) = world.wake() else { return 0 };
-        cells[WAKE_MACHINE] = f64::from(wake.machine.0);
-        cells[WAKE_TICKET] = wake.ticket.to_bits() as f64;
-        cells[WAKE_WHY] = f64::from(match wake.why {
-            Why::Granted => 1,
-            Why::Accepted => 2,
-            Why::Expired => 3,
-            Why::Revoked => 4,
-            Why::Ready => 5,
-            Why::Failed => 6,
-            Why::Refused(refusal) => 16 + refusal_code(refusal, &mut cells[DETAIL]),
-        });
-        1
-    })
+pub fn world_wake() {
+    at_world(|_, _| ());
 }
 
 /// Carries out what time has brought.
