@@ -43,6 +43,7 @@ export async function buildPackage() {
   for (const file of filesBelow(join(root, "js"))) {
     if (file.endsWith(".schema.json")) kept.add(copy(file, join(dist, relative(join(root, "js"), file))));
   }
+  kept.add(copy(join(root, "src/kernels/secrets/rules.json"), join(dist, "secret-rules.json")));
   for (const file of filesBelow(dist)) {
     if (!kept.has(file) && !file.startsWith(page + sep)) rmSync(file);
   }

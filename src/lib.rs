@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`machine`] | the deterministic state machines: events and a clock reading in, decisions and a next deadline out; `machine::world` holds all of one instance |
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on; all of it is at the door of the crate too |
+//! | `kernels` | CPU work for workers: hashes, secret search (feature `kernels`) |
 //! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
 //! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings` and `bindings-store`); of its scan module, objects (`bindings-scan`) |
 //!
@@ -50,6 +51,8 @@ mod bindings;
 #[path = "bindings/scan.rs"]
 mod bindings_scan;
 pub mod future;
+#[cfg(feature = "kernels")]
+pub mod kernels;
 pub mod machine;
 #[cfg(feature = "scan")]
 pub mod scan;
