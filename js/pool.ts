@@ -1041,9 +1041,14 @@ function isRefusal(error: unknown): boolean {
     : (error as { name?: unknown } | null)?.name === "AbortError";
 }
 
+// One function for all promises instead of one made for each.
+let settled: Work;
+const keepHalves = (resolve: (value: unknown) => void, reject: (reason: unknown) => void): void => {
+  settled.resolve = resolve;
+  settled.reject = reject;
+};
+
 function promiseOf(work: Work): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    work.resolve = resolve;
-    work.reject = reject;
-  });
+  settled = work;
+  return new Promise(keepHalves);
 }
