@@ -319,6 +319,7 @@ impl Permits {
     }
 
     /// When [`on_deadline`](Self::on_deadline) wants to be called; earlier calls do nothing.
+    #[inline]
     pub fn next_deadline(&self) -> Option<Instant> {
         let timed = if self.timed > 0 {
             self.deadlines.front_rank().map_or(NEVER, instant_of)
@@ -349,7 +350,8 @@ impl Permits {
         if self.cool_until <= now {
             self.cool_until = Instant::ZERO;
         }
-        while self.may_grant(now) {
+        // With every slot taken nobody fits, whoever is the head.
+        while self.in_use < self.capacity && self.may_grant(now) {
             let Some(ticket) = self.head() else { break };
             let Some(Entry::Queued(waiting) | Entry::Outside(waiting)) = self.entries.get(ticket) else {
                 break;
@@ -586,6 +588,7 @@ impl Permits {
         Admission::Queued(ticket)
     }
 
+    #[inline]
     fn started(&mut self, now: Instant, ticket: Ticket, waiting: &Waiting, run: &Running) {
         self.time(ticket, run.ends);
         self.in_use += run.weight;
@@ -628,6 +631,7 @@ impl Permits {
         }
     }
 
+    #[inline]
     fn head(&mut self) -> Option<Ticket> {
         let entries = &self.entries;
         self.queue.head(
@@ -809,6 +813,7 @@ impl Permits {
         }
     }
 
+    #[inline]
     fn time(&mut self, ticket: Ticket, at: Instant) {
         if at != NEVER {
             self.timed += 1;
