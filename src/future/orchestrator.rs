@@ -84,7 +84,7 @@ pub enum PluginEnd<T, E> {
     Panicked(Rc<str>),
     /// It never ran, because of one that it needs.
     Skipped {
-        /// That one: it gave no value, or does not take part.
+        /// The one at the root of it: it gave no value, or does not take part.
         because_of: Rc<str>,
     },
     /// It said that it is not available for this target.

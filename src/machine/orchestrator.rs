@@ -115,7 +115,7 @@ pub enum Status {
     Failed,
     /// It never ran because a plugin that it needs failed, was cancelled or does not take part.
     Skipped {
-        /// That plugin.
+        /// The one at the root of it.
         because_of: u32,
     },
     /// It said that it is not available here.
