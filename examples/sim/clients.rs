@@ -1,6 +1,6 @@
 //! What programs do: small random programs over the policies, with faults.
 
-use crate::watch::{Bound, Passes, Watch};
+use crate::watch::{Bound, Passes, Watch, leaving_after};
 use futures::StreamExt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tidegate::machine::random::Random;
 use tidegate::{
     Advice, BatchOptions, CircuitBreaker, GraphTask, Metrics, Outcome, Pool, RateLimiter, Retry, RunError,
     RunOptions, Runtime, Semaphore, Submission, TaskGraph, Transient, VirtualRuntime, as_completed, batch,
-    gather, timeout,
+    gather,
 };
 
 type R = VirtualRuntime;
@@ -167,8 +167,8 @@ pub(crate) fn spawn_some(random: &mut Random, shared: &Rc<Shared>, pool: usize) 
     shared.runtime.clone().spawn(async move {
         let runtime = shared.runtime.clone();
         let work = do_one(kind, Rc::clone(&shared), tasks, micros, number);
-        let ended = timeout(&runtime, patience, "client", work).await;
-        shared.watch.saw(kind << 32 | u64::from(ended.is_ok()));
+        let ended = leaving_after(&runtime, patience, work).await;
+        shared.watch.saw(kind << 32 | u64::from(ended.is_some()));
         drop(client);
     });
 }

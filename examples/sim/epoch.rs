@@ -1,7 +1,10 @@
 //! One world: it is made, driven for some steps, and brought to its end, where nothing may be left.
 
 use crate::clients::{self, Shared};
+use crate::families::Families;
 use crate::meetings::Meetings;
+use crate::plugins::Plugins;
+use crate::sharing::Sharing;
 use crate::watch::{Bound, Passes, Watch};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +22,9 @@ pub(crate) struct Epoch {
     random: Random,
     shared: Rc<Shared>,
     meetings: Rc<Meetings>,
+    sharing: Rc<Sharing>,
+    families: Rc<Families>,
+    plugins: Rc<Plugins>,
     submissions: Vec<Submission<VirtualRuntime, u64, clients::Fault>>,
     isolations: Vec<Isolation<VirtualRuntime>>,
 }
@@ -69,9 +75,15 @@ impl Epoch {
             pools,
         };
         let meetings = Rc::new(Meetings::new(&host, &shared.watch, &mut random));
+        let sharing = Rc::new(Sharing::new(&host, &shared.watch, &mut random));
+        let families = Rc::new(Families::new(&host, &shared.watch, &mut random));
+        let plugins = Rc::new(Plugins::new(&shared.runtime, &shared.watch, &mut random));
         Self {
             random,
             meetings,
+            sharing,
+            families,
+            plugins,
             shared: Rc::new(shared),
             submissions: Vec::new(),
             isolations: Vec::new(),
@@ -86,7 +98,7 @@ impl Epoch {
         let shared = Rc::clone(&self.shared);
         let (pool, bound) = &shared.pools[at];
         match choice {
-            0..30 => {
+            0..22 => {
                 let task = clients::some_task(&mut self.random, &shared, at);
                 let before = pool.active() + pool.queued() + pool.waiting_for_room();
                 let submission = task.submit(&shared);
@@ -100,8 +112,12 @@ impl Epoch {
                 }
                 self.submissions.push(submission);
             }
-            30..43 => self.meetings.spawn_some(&mut self.random),
-            43..55 => clients::spawn_some(&mut self.random, &shared, at),
+            22..33 => self.meetings.spawn_some(&mut self.random),
+            33..41 => self.sharing.spawn_some(&mut self.random),
+            41..44 => self.families.spawn_some(&mut self.random),
+            44..46 => self.plugins.spawn_some(&mut self.random),
+            46 => self.sharing.disturb(),
+            47..55 => clients::spawn_some(&mut self.random, &shared, at),
             55..63 => self.cancel_one(),
             63..66 => {
                 let slots = 1 + self.random.up_to(5) as u32;
@@ -128,6 +144,7 @@ impl Epoch {
                 .watch
                 .broken(|| "one who left the line of the rate still stands in it".to_owned());
         }
+        self.sharing.look();
         shared
             .watch
             .saw(choice ^ shared.runtime.now().as_micros().rotate_left(16) ^ (u64::from(pool.active()) << 8));
@@ -159,6 +176,8 @@ impl Epoch {
         self.meetings.dismiss();
         runtime.settle();
         self.meetings.end();
+        self.sharing.end();
+        self.families.end();
         for (number, submission) in self.submissions.drain(..).enumerate() {
             if !submission.is_done() {
                 shared

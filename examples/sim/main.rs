@@ -5,7 +5,10 @@
 
 mod clients;
 mod epoch;
+mod families;
 mod meetings;
+mod plugins;
+mod sharing;
 mod watch;
 
 use epoch::Epoch;

@@ -1,7 +1,7 @@
 //! Where programs meet: channels, events, barriers, a cache, versioned state. Each with what must hold of it.
 
 use crate::epoch::setup;
-use crate::watch::{Bound, Watch};
+use crate::watch::{Bound, Watch, leaving_after};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidegate::machine::random::Random;
 use tidegate::{
     Barrier, Cache, CacheConfig, Channel, Event, Host, Runtime, Select, StateConfig, VersionedState,
-    VirtualRuntime, timeout,
+    VirtualRuntime,
 };
 
 type R = VirtualRuntime;
@@ -68,8 +68,8 @@ impl Meetings {
         let own = Rc::clone(self);
         self.runtime.spawn(async move {
             let work = Rc::clone(&own).meet(kind, at, micros);
-            let ended = timeout(&own.runtime, patience, "meeting", work).await;
-            own.watch.saw(kind << 40 | u64::from(ended.is_ok()));
+            let ended = leaving_after(&own.runtime, patience, work).await;
+            own.watch.saw(kind << 40 | u64::from(ended.is_some()));
             drop(client);
         });
     }

@@ -1,8 +1,12 @@
 //! What must hold, as seen from inside the tasks and from the outside.
 
+use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
+use tidegate::{Instant, Runtime, VirtualRuntime};
 
 /// Collects the first thing that broke, and counts what must come out even.
 #[derive(Clone, Default)]
@@ -67,6 +71,28 @@ impl Drop for Client {
         let clients = &self.0.0.clients;
         clients.set(clients.get() - 1);
     }
+}
+
+/// Does something for so long, and leaves in the middle of it when the time has come.
+pub(crate) async fn leaving_after<T>(
+    runtime: &VirtualRuntime,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    // The clock is looked at first, so that some leave in the very turn in which they are served.
+    match select(pin!(nap(runtime, patience)), pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+/// Sleeps for so long and then to the next stroke of the clock: what strokes end falls together.
+pub(crate) async fn nap(runtime: &VirtualRuntime, length: Duration) {
+    const STROKE: u64 = 2_000;
+    let end = (runtime.now() + length).as_micros();
+    runtime
+        .sleep_until(Instant::from_micros(end.div_ceil(STROKE).saturating_mul(STROKE)))
+        .await;
 }
 
 /// The bound of one pool or semaphore, watched from inside of what it bounds.
@@ -159,6 +185,52 @@ impl Passes {
             let Self(seen) = self;
             seen.watch
                 .broken(|| format!("{sum} passed within {} µs, {} allowed", seen.per, seen.limit));
+        }
+    }
+}
+
+/// Who is inside of what excludes others, by name. One who is inside may come in again.
+#[derive(Clone)]
+pub(crate) struct Holders {
+    watch: Watch,
+    inside: Rc<RefCell<BTreeMap<&'static str, (u64, u32)>>>,
+}
+
+impl Holders {
+    pub(crate) fn new(watch: &Watch) -> Self {
+        Self {
+            watch: watch.clone(),
+            inside: Rc::default(),
+        }
+    }
+
+    pub(crate) fn enter(&self, who: u64, names: &BTreeSet<&'static str>) -> Inside {
+        let mut inside = self.inside.borrow_mut();
+        for name in names {
+            let (holder, times) = inside.entry(name).or_insert((who, 0));
+            *times += 1;
+            if *holder != who {
+                let other = *holder;
+                self.watch
+                    .broken(|| format!("{who} is inside `{name}` together with {other}"));
+            }
+        }
+        Inside(self.clone(), names.clone())
+    }
+}
+
+pub(crate) struct Inside(Holders, BTreeSet<&'static str>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut inside = self.0.inside.borrow_mut();
+        for name in &self.1 {
+            if let Some((_, times)) = inside.get_mut(name) {
+                *times -= 1;
+                if *times == 0 {
+                    inside.remove(name);
+                }
+            }
         }
     }
 }
