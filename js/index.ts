@@ -1,5 +1,12 @@
 /** The public surface of `tidegate`. */
 
+export {
+  type AdaptiveEvents,
+  AdaptiveLimit,
+  type AdaptiveMetrics,
+  type AdaptiveSample,
+} from "./adaptive.js";
+export type { AdaptiveOptions, Pressed } from "./adaptive-options.js";
 export type { AlertRule } from "./alerts.js";
 export { asCompleted } from "./as-completed.js";
 export type { Backoff } from "./backoff.js";
@@ -96,6 +103,7 @@ export {
   VersionedState,
   type WaitForOptions,
 } from "./state.js";
+export type { Strategy } from "./strategy.js";
 export { withTimeout } from "./timeout.js";
 export type { WaitOptions } from "./waiting.js";
 export type { Lease, Task, TaskContext, TaskInfo } from "./work.js";

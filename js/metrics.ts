@@ -46,6 +46,8 @@ export interface MetricsSnapshot {
   readonly orchestrators: readonly Numbers["orchestrator"][];
   /** Sinks. */
   readonly sinks: readonly Numbers["sink"][];
+  /** Adaptive limits, those of pools under the names of the pools. */
+  readonly limits: readonly Numbers["adaptive"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -84,6 +86,7 @@ export const PLACES = {
   graph: "graphs",
   orchestrator: "orchestrators",
   sink: "sinks",
+  adaptive: "limits",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {

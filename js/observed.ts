@@ -3,6 +3,7 @@
  * uses: under which name their numbers stand, and what they are.
  */
 
+import type { AdaptiveMetrics } from "./adaptive.js";
 import type { BarrierMetrics } from "./barrier.js";
 import type { CacheMetrics } from "./cache.js";
 import type { ChannelMetrics } from "./channel.js";
@@ -31,6 +32,7 @@ export interface Numbers {
   graph: GraphMetrics;
   orchestrator: OrchestratorMetrics;
   sink: SinkMetrics;
+  adaptive: AdaptiveMetrics;
 }
 
 /** A kind of handle, as its policy is called. */

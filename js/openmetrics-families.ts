@@ -131,6 +131,13 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
     })),
     gauge("closed", "1 once it is closed.", ({ closed }) => Number(closed)),
   ],
+  adaptive: [
+    gauge("limit", "How many calls may run at once.", ({ limit }) => limit),
+    split("changes", "Changes of the limit, by which way.", "direction", ({ ups, downs }) => ({
+      up: ups,
+      down: downs,
+    })),
+  ],
 };
 
 function gauge<M>(name: string, help: string, of: (metrics: M) => number): Numbered<M> {

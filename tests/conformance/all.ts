@@ -2,6 +2,7 @@
  * Every case of the suite. A new file of cases is one line here.
  */
 
+import "./adaptive.js";
 import "./admission.js";
 import "./batch.js";
 import "./breaker.js";

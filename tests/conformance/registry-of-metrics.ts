@@ -1,6 +1,7 @@
 /** Every kind of handle in the one registry: counted, told of, exported, and done with by `using`. */
 
 import {
+  AdaptiveLimit,
   Barrier,
   BreakerGroup,
   Cache,
@@ -59,6 +60,8 @@ async function oneOfEach() {
   await plugins.run(null);
   const sink = new Sink<number>({ name: "notes", write: () => {} });
   await sink.write(1);
+  const adaptive = new AdaptiveLimit({ name: "api", algorithm: "aimd", min: 1, max: 9, initial: 4 });
+  adaptive.sample({ latency: 5, inFlight: 4, ok: false, dropped: true });
   return {
     cache,
     channel,
@@ -72,6 +75,7 @@ async function oneOfEach() {
     graph,
     plugins,
     sink,
+    adaptive,
   };
 }
 
@@ -92,6 +96,7 @@ test("metrics of every handle: all kinds stand in one snapshot, alive or given",
     assert.include(named(snapshot.graphs, "plan"), { waiting: 1, ready: 0, running: 0 });
     assert.include(named(snapshot.orchestrators, "plugins"), { plugins: 1, maxWorkers: 2, succeeded: 1 });
     assert.include(named(snapshot.sinks, "notes"), { waiting: 0, written: 1, failed: 0, closed: false });
+    assert.include(named(snapshot.limits, "api"), { limit: 3, min: 1, max: 9, ups: 0, downs: 1 });
   }
   const chosen = new Metrics([handles.cache]).toJSON();
   assert.deepEqual([chosen.caches.length, chosen.channels.length, chosen.pools.length], [1, 0, 0]);
@@ -128,10 +133,12 @@ test("metrics of every handle: OpenMetrics keeps one grammar for every kind", as
   );
   assert.equal(sample("tidegate_orchestrator_max_workers", 'orchestrator="plugins"'), 2);
   assert.equal(sample("tidegate_sink_items", '_totalsink="notes",outcome="written"'), 1);
+  assert.equal(sample("tidegate_adaptive_limit", 'adaptive="api"'), 3);
+  assert.equal(sample("tidegate_adaptive_changes", '_totaladaptive="api",direction="down"'), 1);
   for (const [name, { help }] of families) {
     assert.match(
       name,
-      /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter|graph|orchestrator|sink)_[a-z_]+$/,
+      /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter|graph|orchestrator|sink|adaptive)_[a-z_]+$/,
     );
     assert.isDefined(help, name);
   }
@@ -261,6 +268,7 @@ test("names: every handle has the one it was given, in its metrics too, or the n
         "plan",
         "plugins",
         "notes",
+        "api",
       ],
       ["databases", "rate"],
     ].flat(),

@@ -4,6 +4,7 @@
  */
 
 import {
+  AdaptiveLimit,
   Barrier,
   Cache,
   Channel,
@@ -198,4 +199,17 @@ test("trap of the store: a run of plugins ends with it, and the plugins are stil
   assert.isTrue(inner?.aborted);
   assert.isTrue(isRuntimeTrapError(await rejection(done)));
   assert.equal((await plugins.run("t"))[0]?.value, "t");
+});
+
+test("trap of the store: a limit goes on from where it was, its counts too", () => {
+  const limit = new AdaptiveLimit({ algorithm: "aimd", min: 1, max: 100, initial: 10 });
+  const grow = () => limit.sample({ latency: 5, inFlight: 100, ok: true });
+  while (limit.limit < 15) grow();
+  trapNow();
+  assert.include(limit.metrics(), { limit: 15, ups: 5 });
+  trapAt("adaptive_sample");
+  assert.isTrue(isRuntimeTrapError(thrown(grow)));
+  assert.equal(limit.limit, 15);
+  while (limit.limit < 16) grow();
+  assert.include(limit.metrics(), { limit: 16, ups: 6, downs: 0 });
 });

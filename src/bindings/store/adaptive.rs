@@ -94,16 +94,6 @@ pub fn adaptive_ceiling(id: u32, ceiling: u32) -> u32 {
     limit.unwrap_or(0)
 }
 
-/// How often a limit went up and down, into the list.
-#[wasm_bindgen]
-pub fn adaptive_changes(id: u32) {
-    let (ups, downs) = LIMITS.at(id, |limit| limit.changes()).unwrap_or_default();
-    at_world(|_, cells| {
-        cells[LIST] = ups as f64;
-        cells[LIST + 1] = downs as f64;
-    });
-}
-
 /// How many workers a machine with so many cores (0 unknown) bears by a strategy: 0 conservative, 1 balanced, 2 aggressive.
 #[wasm_bindgen]
 pub fn strategy_concurrency(strategy: u32, cores: u32) -> u32 {
