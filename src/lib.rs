@@ -11,7 +11,7 @@
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on; all of it is at the door of the crate too |
 //! | `kernels` | CPU work for workers: hashes, secret search (feature `kernels`) |
 //! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
-//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings` and `bindings-store`); of its scan module, objects (`bindings-scan`) |
+//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings` and `bindings-store`); of its scan module, objects (`bindings-scan`); of its kernels module, bytes (`bindings-kernels`) |
 //!
 //! A policy has the same name in each room: `machine::breaker` decides, `future::breaker` is the Rust type, `bindings/breaker.rs`
 //! the boundary and `js/breaker.ts` the JavaScript host. `ARCHITECTURE.md` walks one policy through all of them.
@@ -47,6 +47,9 @@
 
 #[cfg(all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store")))]
 mod bindings;
+#[cfg(all(target_arch = "wasm32", feature = "bindings-kernels"))]
+#[path = "bindings/kernels.rs"]
+mod bindings_kernels;
 #[cfg(all(target_arch = "wasm32", feature = "bindings-scan"))]
 #[path = "bindings/scan.rs"]
 mod bindings_scan;

@@ -16,7 +16,7 @@ export const javascript = {
   what: "JavaScript tests in Node: models against the real wasm, the range, the tools",
   needs: [...buildNeeds, testPackages],
   async run(tally) {
-    await buildWasm(["core", "store", "scan", "trap"]);
+    await buildWasm(["core", "store", "scan", "kernels", "kernels-scalar", "trap"]);
     await buildPackage();
     await nodeTest(tally, [
       ...(await compiled("tests/js")),

@@ -30,7 +30,7 @@ pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Resu
 
     fs::create_dir_all(out)?;
     let wasm = out.join(format!("{name}_bg.wasm"));
-    optimise(root, &work.join(format!("{name}_bg.wasm")), &wasm)?;
+    optimise(root, recipe, &work.join(format!("{name}_bg.wasm")), &wasm)?;
     fs::copy(
         work.join(format!("{name}_bg.js")),
         out.join(format!("{name}_bg.js")),
@@ -63,7 +63,7 @@ export declare function __wbg_set_wasm(exports: WebAssembly.Exports): void;
 ";
 
 /// `-O3`, not `-Oz`: with the inlining of LTO already done it comes out smaller for this kind of code, and faster.
-fn optimise(root: &Path, from: &Path, to: &Path) -> Result<()> {
+fn optimise(root: &Path, recipe: &Recipe, from: &Path, to: &Path) -> Result<()> {
     let status = Command::new("node")
         .arg(root.join("node_modules/binaryen/bin/wasm-opt"))
         .args(["-O3", "--strip-producers", "--strip-target-features"])
@@ -79,6 +79,7 @@ fn optimise(root: &Path, from: &Path, to: &Path) -> Result<()> {
             "--enable-reference-types",
             "--enable-sign-ext",
         ])
+        .args(recipe.simd.then_some("--enable-simd"))
         .arg("-o")
         .args([to, from])
         .status()

@@ -1,7 +1,7 @@
 //! The build tool: turns the crate into the wasm modules, and the glue around them, that `js/` imports.
 //!
 //! ```text
-//! cargo run -p xtask -- build [core] [store] [scan] [trap] [--force]
+//! cargo run -p xtask -- build [core] [store] [scan] [kernels] [kernels-scalar] [trap] [--force]
 //! ```
 
 mod emit;
@@ -43,7 +43,7 @@ impl Order {
         match args.next().as_deref() {
             Some("build") => {}
             Some(other) => return Err(format!("Expected the command `build`, got `{other}`")),
-            None => return Err("Expected a command: `build [core] [store] [scan] [trap] [--force]`".into()),
+            None => return Err("Expected a command: `build [core] [store] [scan] [kernels] [kernels-scalar] [trap] [--force]`".into()),
         }
         let mut order = Order {
             recipes: Vec::new(),
@@ -53,12 +53,18 @@ impl Order {
             match arg.as_str() {
                 "--force" => order.force = true,
                 name => order.recipes.push(Recipe::named(name).ok_or_else(|| {
-                    format!("Expected `core`, `store`, `scan`, `trap` or `--force`, got `{name}`")
+                    format!("Expected `core`, `store`, `scan`, `kernels`, `kernels-scalar`, `trap` or `--force`, got `{name}`")
                 })?),
             }
         }
         if order.recipes.is_empty() {
-            order.recipes = vec![recipe::CORE, recipe::STORE, recipe::SCAN];
+            order.recipes = vec![
+                recipe::CORE,
+                recipe::STORE,
+                recipe::SCAN,
+                recipe::KERNELS,
+                recipe::KERNELS_SCALAR,
+            ];
         }
         Ok(order)
     }
@@ -107,6 +113,13 @@ fn without_local_paths() -> String {
 
 /// Runs cargo for one recipe and says where the raw module lies.
 fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
+    // What is built with other flags is built anew: modules with vectors have a folder of their own.
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let (target, vectors) = if recipe.simd {
+        (target.join("simd128"), "-Ctarget-feature=+simd128")
+    } else {
+        (target, "")
+    };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(root)
@@ -120,9 +133,11 @@ fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
             "--features",
         ])
         .arg(recipe.features)
+        .arg("--target-dir")
+        .arg(&target)
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            format!("{INLINING} {}", without_local_paths()),
+            format!("{INLINING} {vectors} {}", without_local_paths()),
         )
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", recipe.opt_level)
         .status()
@@ -132,6 +147,5 @@ fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
         "cargo could not compile the `{}` module",
         recipe.name
     );
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("wasm32-unknown-unknown/release/tidegate.wasm"))
 }

@@ -10,6 +10,8 @@ pub struct Recipe {
     pub opt_level: &'static str,
     /// Relative to the repository.
     pub out: &'static str,
+    /// Whether it may use vectors, which an engine without them cannot load.
+    pub simd: bool,
 }
 
 /// Pools and all that is admitted with them, in one module with one World; only numbers cross.
@@ -19,6 +21,7 @@ pub const CORE: Recipe = Recipe {
     features: "bindings",
     opt_level: "3",
     out: "js/generated",
+    simd: false,
 };
 
 /// The policies that share no admission with pools, with a World of their own: who only wants a pool does not download them.
@@ -29,6 +32,7 @@ pub const STORE: Recipe = Recipe {
     // `z` 116 KB gzip, `3` 146 KB.
     opt_level: "z",
     out: "js/generated",
+    simd: false,
 };
 
 /// The scan engine.
@@ -39,6 +43,25 @@ pub const SCAN: Recipe = Recipe {
     // A scan waits for the network: what it weighs matters more than what it costs (`z` 319 KB gzip, `3` 400 KB).
     opt_level: "z",
     out: "js/generated",
+    simd: false,
+};
+
+/// What workers compute: hashes, secret search, fingerprints, statistics.
+pub const KERNELS: Recipe = Recipe {
+    name: "kernels",
+    stem: "kernels",
+    features: "bindings-kernels",
+    opt_level: "3",
+    out: "js/generated",
+    simd: true,
+};
+
+/// The same without vectors. Its glue is that of `kernels`, byte for byte.
+pub const KERNELS_SCALAR: Recipe = Recipe {
+    name: "kernels-scalar",
+    out: "js/generated/scalar",
+    simd: false,
+    ..KERNELS
 };
 
 /// `core` with one export more, which traps on purpose: for the tests of recovery, never published.
@@ -48,11 +71,12 @@ pub const TRAP: Recipe = Recipe {
     features: "test-trap",
     opt_level: "3",
     out: "tests/generated",
+    simd: false,
 };
 
 impl Recipe {
     pub fn named(name: &str) -> Option<Self> {
-        [CORE, STORE, SCAN, TRAP]
+        [CORE, STORE, SCAN, KERNELS, KERNELS_SCALAR, TRAP]
             .into_iter()
             .find(|recipe| recipe.name == name)
     }

@@ -134,12 +134,22 @@ impl SecretSearch {
     /// A credential as a report may show it: what is public of it, and how long it is.
     pub fn masked(&self, text: &[u8], found: &Match) -> String {
         let secret = text.get(found.start..found.end).unwrap_or_default();
+        let shown = secret.get(..self.public(text, found)).unwrap_or_default();
+        format!(
+            "{}… ({} characters)",
+            String::from_utf8_lossy(shown),
+            secret.len()
+        )
+    }
+
+    /// How many bytes at the beginning of a credential every one of its kind has: what a report may show.
+    pub fn public(&self, text: &[u8], found: &Match) -> usize {
+        let secret = text.get(found.start..found.end).unwrap_or_default();
         let anchors = self.rule(found).map_or(&[][..], |rule| &rule.anchors);
         let public = anchors
             .iter()
-            .find(|anchor| secret.starts_with(anchor.as_bytes()));
-        let shown = public.map_or("", String::as_str);
-        format!("{shown}… ({} characters)", secret.len())
+            .filter(|anchor| secret.starts_with(anchor.as_bytes()));
+        public.map(String::len).max().unwrap_or_default()
     }
 
     #[cold]
