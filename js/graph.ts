@@ -1,16 +1,25 @@
 import { between, now, toEpoch } from "./clock.js";
 import { dispose } from "./dispose.js";
-import { ClosedError, CycleError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
+import {
+  ClosedError,
+  CycleError,
+  DeadlockError,
+  isRuntimeTrapError,
+  type RuntimeTrapError,
+} from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { FAILED, GRANTED, type Handle, LIST, READY, REVOKED, TICKET_SPAN } from "./instance.js";
+import { runsBelow, waitsToStart } from "./kin.js";
+import { attach } from "./kin-graph.js";
+import { isTask, type LockOwner } from "./lock-owners.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
 import { abortSignal, callable, choice, integer, nameOf, object, reject } from "./options.js";
 import { Pool, type Submission } from "./pool.js";
 import { onAbort } from "./signals.js";
 import { area, ask, detail, hold, open, register, settle, unregister } from "./store.js";
-import type { TaskContext } from "./work.js";
+import { type TaskContext, workOf } from "./work.js";
 
 /** Values by the names of those who gave them. Who did not succeed has none. */
 export type Results = Readonly<Record<string, unknown>>;
@@ -47,6 +56,11 @@ export interface ExecuteOptions {
   onFailure?: "skip" | "run";
   /** Cancels every task; the execution rejects with its reason. */
   signal?: AbortSignal;
+  /**
+   * The task that awaits this execution. A task of the graph that waits for what only that one could give back is turned away with
+   * `DeadlockError` the moment it hangs; its deadline is inherited.
+   */
+  parent?: TaskContext;
   /** Called each time a task has ended, in whatever way. */
   onProgress?(done: number, total: number): void;
 }
@@ -57,7 +71,7 @@ export interface GraphTaskReport {
   readonly state: GraphTaskState;
   /** What it gave, where it succeeded. */
   readonly value?: unknown;
-  /** What it threw, where it failed. */
+  /** What it threw, where it failed; why, where it was cancelled. */
   readonly error?: unknown;
   /** The task at the root of its being skipped. */
   readonly because?: string;
@@ -90,6 +104,8 @@ export interface GraphReport {
 export interface GraphEvents {
   /** A task is somewhere else now. */
   state: { id: string; from: GraphTaskState; to: GraphTaskState };
+  /** A task was cancelled because it waited for those who waited for it. */
+  deadlock: { id: string; chain: readonly string[] };
 }
 
 /** Every number of a graph. */
@@ -107,11 +123,16 @@ export interface GraphMetrics {
 interface One {
   readonly id: string;
   readonly dependsOn: readonly string[];
+  readonly weight: number;
   readonly run: GraphTask<unknown>["run"];
   readonly addedAt: number;
   ticket: number;
   state: GraphTaskState;
   work: Submission<unknown> | undefined;
+  // As whom it holds and waits: its context, once it has one.
+  owner: LockOwner | undefined;
+  // Says that it does not wait to be started any more, where the wait was told.
+  starts: (() => void) | undefined;
   value?: unknown;
   error?: unknown;
   // What it has come to, once it has: its moments do not change any more.
@@ -120,6 +141,8 @@ interface One {
 
 interface Execution {
   readonly pool: Pool;
+  readonly concurrency: number;
+  readonly parent: TaskContext | undefined;
   readonly began: number;
   readonly unwatch: () => void;
   readonly onProgress: ExecuteOptions["onProgress"];
@@ -162,6 +185,8 @@ export class TaskGraph implements Handle {
   readonly #byTicket = new Map<number, One>();
   #execution: Execution | undefined;
   #over = 0;
+  // Whether somebody may wait for its tasks, or they for somebody: only then the wait-for graph is told of their dependencies.
+  #isTold = false;
   // Why tasks are being cancelled, while they are.
   #reason: unknown;
   #closed = false;
@@ -206,11 +231,14 @@ export class TaskGraph implements Handle {
     const one: One = {
       id,
       dependsOn: needs,
+      weight,
       run: run.bind(task) as One["run"],
       addedAt: toEpoch(at),
       ticket: -1,
       state: "waiting",
       work: undefined,
+      owner: undefined,
+      starts: undefined,
       report: undefined,
     };
     const number = this.#names.id(id);
@@ -219,8 +247,22 @@ export class TaskGraph implements Handle {
       return bindings.graph_add(this.#id, at, number, priority, weight, policy);
     });
     this.#enter(one);
+    if (this.#isTold) this.#tell(one);
     settle();
     return this;
+  }
+
+  /**
+   * The task as an owner of locks or as a writer of states, also before it runs: the wait-for graph then knows what waits for its end. Once it
+   * runs, that and its context are one.
+   *
+   * @throws TypeError where there is no such task
+   */
+  owner(id: string): LockOwner {
+    const one = this.#tasks.get(id);
+    if (one === undefined) throw new TypeError(`There is no task \`${id}\``);
+    if (one.report === undefined) this.#tellAll();
+    return ownerOf(one);
   }
 
   /**
@@ -232,10 +274,12 @@ export class TaskGraph implements Handle {
    */
   async execute(options: ExecuteOptions = {}): Promise<GraphReport> {
     if (object("options", options) === undefined) reject("options", "an object", options);
-    const { concurrency = 10, onFailure = "skip", onProgress } = options;
+    const { concurrency = 10, onFailure = "skip", parent, onProgress } = options;
     integer("concurrency", concurrency, 1, 65_535);
     const skips = choice("onFailure", onFailure, ["skip", "run"]) === "skip" ? 1 : 0;
     if (onProgress !== undefined) callable("onProgress", onProgress);
+    if (parent !== undefined && workOf(parent) === undefined)
+      reject("parent", "the context of a task", parent);
     const signal = abortSignal("signal", options.signal);
     if (this.#closed) throw new ClosedError(`The graph \`${this.#name}\` is closed`);
     if (this.#execution !== undefined)
@@ -246,6 +290,8 @@ export class TaskGraph implements Handle {
       this.#execution = {
         // The machine says which tasks run; the pool gives them their context.
         pool: new Pool({ name: this.#name, concurrency: 65_535 }),
+        concurrency,
+        parent,
         began,
         unwatch: onAbort(signal, () => this.#give(signal?.reason)),
         onProgress,
@@ -261,6 +307,8 @@ export class TaskGraph implements Handle {
         );
         return;
       }
+      // Before anything starts, so that whoever closes a circle then has the youngest wait.
+      if (this.#isTold || parent !== undefined) this.#tellAll();
       settle();
       this.#look();
     });
@@ -361,11 +409,23 @@ export class TaskGraph implements Handle {
   #start(one: One): void {
     const execution = this.#execution;
     if (execution === undefined) return;
+    this.#waitsNoMore(one);
     this.#move(one, "running");
     // A listener may have cancelled it.
     if (one.report !== undefined) return;
     const results = this.#results(one.dependsOn);
-    const work = execution.pool.submit((ctx) => one.run(ctx, results), { name: one.id });
+    const { pool, concurrency, parent } = execution;
+    const task = (ctx: TaskContext) => {
+      if (typeof one.owner === "object") isTask(one.owner, ctx);
+      one.owner = ctx;
+      if (parent !== undefined) runsBelow(ctx, parent);
+      return one.run(ctx, results);
+    };
+    const work = pool.submit(task, {
+      name: one.id,
+      weight: Math.min(one.weight, concurrency),
+      ...(parent?.deadline === undefined ? {} : { deadline: parent.deadline }),
+    });
     one.work = work;
     work.done.then(
       (value) => this.#ended(one, work, false, value),
@@ -389,8 +449,44 @@ export class TaskGraph implements Handle {
     }
   }
 
+  /** Tells the wait-for graph of everybody who waits to be started, from here on of those who are added too. */
+  #tellAll(): void {
+    this.#isTold = true;
+    for (const one of this.#tasks.values()) this.#tell(one);
+  }
+
+  #tell(one: One): void {
+    const execution = this.#execution;
+    if (execution === undefined || one.starts !== undefined) return;
+    if (one.state !== "waiting" && one.state !== "ready") return;
+    attach();
+    const open = one.dependsOn.flatMap((id) => this.#tasks.get(id) ?? []).filter(isOpen);
+    one.starts = waitsToStart(
+      ownerOf(one),
+      open.map(ownerOf),
+      Math.min(one.weight, execution.concurrency),
+      execution,
+      () => `a slot of graph "${this.#name}"`,
+      (chain) => this.#giveWay(one, chain),
+    );
+  }
+
+  #giveWay(one: One, chain: readonly string[]): void {
+    this.#events.emit("deadlock", { id: one.id, chain });
+    const what = `Graph "${this.#name}" gave up "${one.id}": it would never start`;
+    this.cancel(one.id, new DeadlockError(`${what}: ${chain.join(", ")}`, chain));
+  }
+
+  #waitsNoMore(one: One): void {
+    one.starts?.();
+    one.starts = undefined;
+  }
+
   /** Notes that a task is over. */
   #end(one: One, state: "succeeded" | "failed" | "cancelled" | "skipped"): void {
+    this.#waitsNoMore(one);
+    one.owner = undefined;
+    if (state === "cancelled") one.error = this.#reason;
     one.report = this.#read(one, state);
     this.#over += 1;
     this.#move(one, state);
@@ -422,7 +518,7 @@ export class TaskGraph implements Handle {
       id: one.id,
       state,
       ...(state === "succeeded" ? { value: one.value } : {}),
-      ...(state === "failed" ? { error: one.error } : {}),
+      ...(state === "failed" || state === "cancelled" ? { error: one.error } : {}),
       ...(because >= 0 ? { because: this.#names.name(because) as string } : {}),
       addedAt: one.addedAt,
       ...(ready >= 0 ? { readyAt: toEpoch(ready) } : {}),
@@ -471,9 +567,18 @@ export class TaskGraph implements Handle {
     this.#execution = undefined;
     if (execution === undefined) return undefined;
     execution.unwatch();
+    for (const one of this.#tasks.values()) this.#waitsNoMore(one);
     hold(this.#id, undefined);
     ask(() => bindings.graph_rest(this.#id));
     void execution.pool.close({ grace: 0, queued: "reject" });
     return execution;
   }
+}
+
+function ownerOf(one: One): LockOwner {
+  return (one.owner ??= { name: one.id });
+}
+
+function isOpen(one: One): boolean {
+  return one.report === undefined;
 }

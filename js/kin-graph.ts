@@ -45,8 +45,9 @@ const graph: Graph = {
   child: (child, parent) => tell(() => bindings.kin_child(child, parent)),
   hold: (owner, resource, slots) => tell(() => bindings.kin_hold(owner, resource, slots)),
   letGo: (owner, resource, slots) => tell(() => bindings.kin_let_go(owner, resource, slots)),
-  wait: (owner, wait, resource, slots, capacity) =>
+  wait: (owner, wait, resource, slots, capacity, ends) =>
     tell(() => {
+      for (const end of ends) bindings.push_id(end);
       edges.set(wait, bindings.kin_wait(owner, wait, resource, slots, capacity));
     }),
   over: (wait) => {

@@ -10,15 +10,22 @@
 import { type LockOwner, labelOfNumber, numberOf, release } from "./lock-owners.js";
 import { reportError } from "./log.js";
 import type { Pool } from "./pool.js";
-import { RUNNING, type Work, workOf } from "./work.js";
+import { RUNNING, type TaskContext, type Work, workOf } from "./work.js";
 
 /** The graph that judges. Waits have the numbers that they were told under. */
 export interface Graph {
   child(child: number, parent: number): void;
   hold(owner: number, resource: number, slots: number): void;
   letGo(owner: number, resource: number, slots: number): void;
-  /** For 0 slots, for the signal of those who hold the resource. */
-  wait(owner: number, wait: number, resource: number, slots: number, capacity: number): void;
+  /** For 0 slots, for the signal of those who hold the resource; and for the ends of all in `ends`. */
+  wait(
+    owner: number,
+    wait: number,
+    resource: number,
+    slots: number,
+    capacity: number,
+    ends: readonly number[],
+  ): void;
   over(wait: number): void;
   resize(resource: number, capacity: number): void;
   ended(owner: number): void;
@@ -32,7 +39,7 @@ export let told = 0;
 interface Stand {
   readonly owner: number;
   /** Who waits for its end. A lease has none: it is its parent's own. */
-  readonly parent: number | undefined;
+  parent: number | undefined;
   /** Of a lease: the task that asked for it. */
   readonly holder: Work | undefined;
   slots: number;
@@ -44,9 +51,12 @@ interface Wait {
   readonly owner: number;
   readonly resource: number;
   readonly slots: number;
-  readonly pool: Pool | undefined;
+  /** What has the slots. */
+  readonly room: { readonly concurrency: number } | undefined;
   /** Those of whom one will give the signal. */
   readonly writers: readonly number[];
+  /** Those who must end first. */
+  readonly ends: readonly number[];
   readonly label: () => string;
   readonly giveWay: (chain: readonly string[]) => void;
 }
@@ -82,8 +92,9 @@ export function entered(work: Work, waiting: boolean): void {
       owner: task.owner,
       resource: resourceOf(pool),
       slots: weight,
-      pool,
+      room: pool,
       writers: [],
+      ends: [],
       label: () => `a slot of pool "${pool.name}"`,
       giveWay: (chain) => pool.giveWay(work, chain),
     };
@@ -91,6 +102,7 @@ export function entered(work: Work, waiting: boolean): void {
   }
   count();
   tellTask(work, task);
+  if (task.wait !== undefined) tellWait(task.wait);
   judgeSoon();
 }
 
@@ -148,17 +160,33 @@ export function waitsFor(
   label: () => string,
   giveWay: (chain: readonly string[]) => void,
 ): () => void {
-  for (const one of [owner, ...writers]) standAs(one);
-  const wait: Wait = {
-    number: ++lastWait,
-    owner: numberOf(owner),
-    resource: ++lastResource,
-    slots: 0,
-    pool: undefined,
-    writers: writers.map(numberOf),
-    label,
-    giveWay,
-  };
+  const numbers = writers.map(numberOf);
+  const rest = { resource: ++lastResource, slots: 0, room: undefined, writers: numbers, ends: [] };
+  return begins(owner, writers, { ...rest, label, giveWay });
+}
+
+/** A task of a graph waits until all that it depends on have ended and `slots` of `room` are free, whose tasks run in `pool`. */
+export function waitsToStart(
+  task: LockOwner,
+  dependencies: readonly LockOwner[],
+  slots: number,
+  room: { readonly concurrency: number; readonly pool: Pool },
+  label: () => string,
+  giveWay: (chain: readonly string[]) => void,
+): () => void {
+  const ends = dependencies.map(numberOf);
+  const rest = { resource: resourceOf(room.pool), slots, room, writers: [], ends };
+  return begins(task, dependencies, { ...rest, label, giveWay });
+}
+
+/** A wait begins; what is returned says that it is over. The others have been counted by their numbers. */
+function begins(
+  owner: LockOwner,
+  others: readonly LockOwner[],
+  need: Omit<Wait, "number" | "owner">,
+): () => void {
+  for (const one of [owner, ...others]) standAs(one);
+  const wait: Wait = { number: ++lastWait, owner: numberOf(owner), ...need };
   waits.set(wait.number, wait);
   count();
   tellWait(wait);
@@ -168,7 +196,7 @@ export function waitsFor(
     count();
     graph?.over(wait.number);
     for (const writer of wait.writers) graph?.letGo(writer, wait.resource, 1);
-    for (const one of [owner, ...writers]) release(one);
+    for (const one of [owner, ...others]) release(one);
     judgeSoon();
   };
 }
@@ -177,6 +205,17 @@ export function waitsFor(
 export function standAs(owner: LockOwner | undefined): boolean {
   const work = workOf(owner);
   return work !== undefined && stand(work) !== undefined;
+}
+
+/** A task that runs is awaited by another, which was not said when it was asked for. */
+export function runsBelow(context: TaskContext, above: TaskContext): void {
+  const [work, parent] = [workOf(context), workOf(above)];
+  const task = work && stand(work);
+  const holder = parent && stand(parent);
+  if (task === undefined || holder === undefined) return;
+  task.parent = holder.owner;
+  graph?.child(task.owner, holder.owner);
+  judgeSoon();
 }
 
 /** From here on this graph is told, and it is told all there is. */
@@ -188,7 +227,7 @@ export function judgedBy(next: Graph): void {
     if (task.holder !== undefined && tasks.has(task.holder)) tellTask(work, task);
   }
   // The youngest gives way, so the order counts.
-  for (const wait of waits.values()) if (wait.pool === undefined) tellWait(wait);
+  for (const wait of waits.values()) tellWait(wait);
   judgeSoon();
 }
 
@@ -251,17 +290,16 @@ function stand(work: Work): Stand | undefined {
   return task;
 }
 
-function tellTask(work: Work, { owner, parent, slots, wait }: Stand): void {
+function tellTask(work: Work, { owner, parent, slots }: Stand): void {
   if (graph === undefined) return;
   if (parent !== undefined) graph.child(owner, parent);
   if (slots > 0) graph.hold(owner, resourceOf(work.pool), slots);
-  if (wait !== undefined) tellWait(wait);
 }
 
-function tellWait({ owner, number, resource, slots, pool, writers }: Wait): void {
+function tellWait({ owner, number, resource, slots, room, writers, ends }: Wait): void {
   if (graph === undefined) return;
   for (const writer of writers) graph.hold(writer, resource, 1);
-  graph.wait(owner, number, resource, slots, pool?.concurrency ?? 0);
+  graph.wait(owner, number, resource, slots, room?.concurrency ?? 0, ends);
 }
 
 /** Whether somebody waits for a slot of a pool in which another, for whom somebody waits, holds one. */

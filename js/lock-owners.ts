@@ -43,6 +43,13 @@ export function release(named: LockOwner): void {
   if (typeof owner === "string") strings.delete(owner);
 }
 
+/** From here on what was known as `owner` is known as the task of that context too. */
+export function isTask(owner: object, context: object): void {
+  const known = objects.get(owner) ?? { number: ++last, label: labelOf(owner, last), claims: 0 };
+  objects.set(owner, known);
+  objects.set(identityOf(context) as object, known);
+}
+
 /** What a chain calls an owner. */
 export function labelOfNumber(number: number): string {
   return labels.get(number) ?? "a request";

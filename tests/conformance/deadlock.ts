@@ -12,9 +12,10 @@ import {
   Pool,
   setLogger,
   type TaskContext,
+  TaskGraph,
   VersionedState,
 } from "tidegate";
-import { assert, rejection, test } from "./registry.js";
+import { assert, rejection, test, thrown } from "./registry.js";
 import { isSettled } from "./waiting.js";
 
 /** The error, for a test that is about a deadlock. */
@@ -293,4 +294,158 @@ test("deadlock: pools and locks tell it, and inverted orders before they deadloc
   } finally {
     setLogger();
   }
+});
+
+test("deadlock: a graph's task that awaits a slot of whoever awaits the graph is told, and what depends on it is skipped", async () => {
+  const pool = new Pool({ name: "narrow", concurrency: 1 });
+  const graph = new TaskGraph({ name: "plan" });
+  graph.add("first", { run: (parent) => pool.run(() => 1, { parent, name: "inner" }) });
+  graph.add("second", { dependsOn: ["first"], run: () => 2 });
+  const { tasks } = await pool.run((parent) => graph.execute({ parent }), { name: "outer" });
+  const [first, second] = tasks;
+  assert.equal(second?.because, "first");
+  assert.isTrue(isDeadlockError(first?.error));
+  assert.deepEqual((first?.error as DeadlockError).chain, [
+    '"inner" waits for a slot of pool "narrow"',
+    '"outer" waits for the end of "first"',
+    '"first" waits for the end of "inner"',
+  ]);
+  const wide = new Pool({ concurrency: 2 });
+  const nested = new TaskGraph();
+  nested.add("only", { run: (parent) => wide.run(() => "served", { parent }) });
+  const { results } = await wide.run((parent) => nested.execute({ parent }));
+  assert.equal(results.only, "served");
+});
+
+test("deadlock: a graph's task is a parent like any other", async () => {
+  const pool = new Pool({ name: "narrow", concurrency: 1 });
+  const graph = new TaskGraph();
+  graph.add("task", {
+    run: (parent) =>
+      pool.run((inner) => pool.run(() => 1, { parent: inner, name: "in" }), { parent, name: "out" }),
+  });
+  const { tasks } = await graph.execute();
+  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+    '"in" waits for a slot of pool "narrow"',
+    '"out" waits for the end of "in"',
+  ]);
+});
+
+test("deadlock: a graph's task that waits for what a task would write that depends on it is told", async () => {
+  const state = new VersionedState<boolean>({ name: "flags" });
+  const graph = new TaskGraph();
+  const written = (writer: string) => (ctx: TaskContext) =>
+    state.waitFor("ready", Boolean, { owner: ctx, writers: [graph.owner(writer)] });
+  const write = () => state.set("ready", true);
+  graph.add("reader", { run: written("writer") });
+  graph.add("between", { dependsOn: ["reader"], run: () => null });
+  graph.add("writer", { dependsOn: ["between"], run: write });
+  const { tasks } = await graph.execute();
+  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+    '"reader" waits for "ready" of state "flags"',
+    '"writer" waits for the end of "between"',
+    '"between" waits for the end of "reader"',
+  ]);
+  // One that does not depend on it only needs a slot.
+  graph.add("again", { run: written("apart") });
+  graph.add("apart", { run: write });
+  assert.isUndefined((await graph.execute({ concurrency: 2 })).tasks.find(({ id }) => id === "again")?.error);
+});
+
+test("deadlock: a task that waits for one that has no slot in their graph is told; where there is a slot it is served", async () => {
+  for (const [concurrency, weight, isStuck] of [
+    [1, 1, true],
+    [2, 1, false],
+    [2, 2, true],
+    [3, 2, false],
+  ] as const) {
+    const state = new VersionedState<boolean>();
+    const graph = new TaskGraph({ name: "plan" });
+    graph.add("reader", {
+      run: (ctx) => state.waitFor("ready", Boolean, { owner: ctx, writers: [graph.owner("writer")] }),
+    });
+    graph.add("writer", { weight, run: () => state.set("ready", true) });
+    const { tasks } = await graph.execute({ concurrency });
+    assert.equal(isDeadlockError(tasks[0]?.error), isStuck, `${weight} of ${concurrency}`);
+    if (isStuck)
+      assert.equal((tasks[0]?.error as DeadlockError).chain[1], '"writer" waits for a slot of graph "plan"');
+    assert.equal(tasks[1]?.state, "succeeded");
+  }
+});
+
+test("deadlock: a lock that a dependent holds already closes a circle; the younger wait gives way, be it the graph's own", async () => {
+  const locks = new LockSet({ name: "files" });
+  const held = async (graph: TaskGraph, id: string) => locks.acquire("index", { owner: graph.owner(id) });
+  const graph = new TaskGraph({ name: "plan" });
+  graph.add("first", { run: (ctx) => locks.acquire("index", { owner: ctx }) });
+  graph.add("second", { dependsOn: ["first"], run: () => null });
+  const lease = await held(graph, "second");
+  const { tasks } = await graph.execute();
+  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+    '"first" waits for lock "index" of "files"',
+    '"second" waits for the end of "first"',
+  ]);
+  lease.release();
+
+  // Whoever reserves holds nothing while it waits, so another may take a part of it meanwhile.
+  const other = new TaskGraph({ name: "other" });
+  const told: unknown[] = [];
+  other.on("deadlock", (detail) => told.push(detail));
+  const stranger = await locks.acquire("log", { owner: "stranger" });
+  other.add("first", {
+    run: async (ctx) => (await locks.reserve(["index", "log"], { owner: ctx })).release(),
+  });
+  const done = other.execute();
+  assert.isFalse(await isSettled(done));
+  other.add("second", { dependsOn: ["first"], run: () => null });
+  const part = await held(other, "second");
+  assert.isFalse(await isSettled(done));
+  const chain = ['"second" waits for the end of "first"', '"first" waits for lock "index" of "files"'];
+  assert.deepEqual(told, [{ id: "second", chain }]);
+  part.release();
+  stranger.release();
+  const [first, second] = (await done).tasks;
+  assert.deepEqual([first?.state, second?.state], ["succeeded", "cancelled"]);
+  assert.match(String(second?.error), /Graph "other" gave up "second": it would never start: "second" waits/);
+});
+
+test("deadlock: a graph whose tasks are owners of locks and writers, in an order that works, runs to its end", async () => {
+  const locks = new LockSet();
+  const state = new VersionedState<number>();
+  const graph = new TaskGraph();
+  const pool = new Pool({ concurrency: 1 });
+  const order: string[] = [];
+  for (const [id, dependsOn] of [
+    ["a", []],
+    ["b", ["a"]],
+    ["c", ["a"]],
+    ["d", ["b", "c"]],
+  ] as const)
+    graph.add(id, {
+      dependsOn,
+      run: async (ctx) => {
+        using _ = await locks.acquire("one", { owner: ctx });
+        await pool.run(() => state.set(id, 1), { parent: ctx });
+        order.push(id);
+      },
+    });
+  const ready = state.waitFor("d", Boolean, { owner: "outside", writers: [graph.owner("d")] });
+  await pool.run(() => null);
+  const { results, tasks } = await graph.execute({ concurrency: 2 });
+  assert.deepEqual(tasks.map((task) => task.state).join(), "succeeded,succeeded,succeeded,succeeded");
+  assert.deepEqual([order[0], order[3], Object.keys(results).length], ["a", "d", 4]);
+  assert.equal(await ready, 1);
+  assert.match(String(thrown(() => graph.owner("nobody"))), /no task `nobody`/);
+  assert.isObject(graph.owner("a"));
+});
+
+test("graph: its parent's deadline is its tasks' own, and what is no parent is refused by name", async () => {
+  const graph = new TaskGraph();
+  const pool = new Pool({ concurrency: 1 });
+  let seen: number | undefined;
+  graph.add("task", { run: (ctx) => (seen = ctx.deadline) });
+  const deadline = Date.now() + 60_000;
+  await pool.run((parent) => graph.execute({ parent }), { deadline });
+  assert.isAtMost(Math.abs((seen ?? 0) - deadline), 1000);
+  assert.match(String(await rejection(graph.execute({ parent: {} as never }))), /`parent`/);
 });

@@ -4,7 +4,7 @@
 //! one, and yet they stand in one graph, because the host says what the pools do; it says so a little later than they do
 //! it, so nothing is judged before it asks ([`kin_judge`]).
 
-use super::{number_of, tell};
+use super::{number_of, take_ids, tell};
 use crate::bindings::{at_world, instant_of, ticket_of};
 use crate::machine::ticket::Ticket;
 use crate::machine::wait_for::{Awaits, Link, Need, Owner, Resource, WaitFor, Waiter};
@@ -32,8 +32,8 @@ pub fn kin_let_go(name: f64, resource: u32, slots: u32) {
     at_graph(|graph| graph.let_go(owner(name), resource_of(resource), slots));
 }
 
-/// An owner waits for slots of a resource that has `capacity` of them, or, for 0 slots, for its signal. `wait` is what a
-/// victim will be called. The answer names the wait.
+/// An owner waits for slots of a resource that has `capacity` of them, or, for 0 slots, for its signal; and for the ends of all
+/// owners whose numbers were pushed. `wait` is what a victim will be called. The answer names the wait.
 #[wasm_bindgen]
 pub fn kin_wait(name: f64, wait: f64, resource: u32, slots: u32, capacity: u32) -> f64 {
     let resource = resource_of(resource);
@@ -50,9 +50,11 @@ pub fn kin_wait(name: f64, wait: f64, resource: u32, slots: u32, capacity: u32) 
         machine: TOLD,
         ticket: ticket_of(wait),
     };
+    let ends = take_ids().into_iter().map(|id| Need::End(owner(f64::from(id))));
+    let needs: Vec<Need> = ends.chain([need]).collect();
     at_graph(|graph| {
         graph
-            .wait(owner(name), waiter, &[need])
+            .wait(owner(name), waiter, &needs)
             .map_or(-1.0, |edge| edge.to_bits() as f64)
     })
 }
