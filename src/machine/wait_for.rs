@@ -438,14 +438,18 @@ impl WaitFor {
 
     fn can_end(&self, wait: Ticket, proved: &BTreeSet<Owner>) -> bool {
         let needs = self.waits.get(wait).map(|wait| &wait.needs[..]).unwrap_or(&[]);
-        needs.iter().all(|need| match *need {
+        needs.iter().all(|need| self.can_be_met(need, proved))
+    }
+
+    fn can_be_met(&self, need: &Need, proved: &BTreeSet<Owner>) -> bool {
+        match *need {
             Need::Slots { resource, slots, .. } => self.can_come(resource, slots, proved),
             Need::End(other) => self.is_free(other) || proved.contains(&other),
             Need::Signal(resource) => self.resources.get(&resource).is_none_or(|held| {
                 let mut givers = held.holders.keys();
                 held.holders.is_empty() || givers.any(|giver| self.is_free(*giver) || proved.contains(giver))
             }),
-        })
+        }
     }
 
     fn can_come(&self, resource: Resource, slots: u32, proved: &BTreeSet<Owner>) -> bool {
@@ -476,8 +480,14 @@ impl WaitFor {
         self.owners.get(&owner).is_none_or(|node| !node.is_busy())
     }
 
-    /// The busy owners on whom this one depends, and through what.
-    fn dependencies(&self, owner: Owner, only: Option<Ticket>) -> Vec<(Awaits, Owner)> {
+    /// The busy owners on whom this one depends, and through what. A need that can be met without them depends on nobody:
+    /// of a dependent with a slot to spare, the dependency is what it waits for, and not the slot.
+    fn dependencies(
+        &self,
+        owner: Owner,
+        only: Option<Ticket>,
+        proved: &BTreeSet<Owner>,
+    ) -> Vec<(Awaits, Owner)> {
         let Some(node) = self.owners.get(&owner) else {
             return Vec::new();
         };
@@ -487,7 +497,8 @@ impl WaitFor {
             .iter()
             .filter(|wait| only.is_none_or(|only| only == **wait))
         {
-            for need in self.waits.get(*wait).map(|wait| &wait.needs[..]).unwrap_or(&[]) {
+            let needs = self.waits.get(*wait).map(|wait| &wait.needs[..]).unwrap_or(&[]);
+            for need in needs.iter().filter(|need| !self.can_be_met(need, proved)) {
                 match *need {
                     Need::End(other) => on.push((Awaits::End, other)),
                     Need::Slots { resource, .. } | Need::Signal(resource) => {
@@ -613,7 +624,7 @@ impl<'a> Search<'a> {
             dependents: BTreeMap::new(),
         };
         search.seen.insert(start);
-        let mut path = vec![(start, graph.dependencies(start, None))];
+        let mut path = vec![(start, graph.dependencies(start, None, &BTreeSet::new()))];
         while let Some((owner, rest)) = path.last_mut() {
             let owner = *owner;
             if search.proved.contains(&owner) {
@@ -630,7 +641,7 @@ impl<'a> Search<'a> {
             } else if search.seen.insert(other) {
                 search.prove(other);
                 if !search.proved.contains(&other) {
-                    path.push((other, graph.dependencies(other, None)));
+                    path.push((other, graph.dependencies(other, None, &search.proved)));
                 }
             }
             if search.proved.contains(&start) {
@@ -678,7 +689,7 @@ impl<'a> Search<'a> {
         let mut open = VecDeque::from([first]);
         while let Some(owner) = open.pop_front() {
             let only = (owner == first).then_some(through);
-            for (awaits, other) in self.graph.dependencies(owner, only) {
+            for (awaits, other) in self.graph.dependencies(owner, only, &self.proved) {
                 if self.is_stuck(&other) && !before.contains_key(&other) {
                     before.insert(other, Link { owner, awaits });
                     open.push_back(other);

@@ -189,6 +189,26 @@ fn a_task_graph_that_waits_for_a_task_that_waits_for_it_is_found() {
 }
 
 #[test]
+fn a_chain_names_what_is_missing_and_not_what_is_there() {
+    let mut graph = WaitFor::new();
+    // The first task has one of ten slots and waits for a signal of the third, which waits for the second, and that for
+    // the first.
+    graph.hold(owner(1), resource(0), 1);
+    graph.hold(owner(3), resource(7), 1);
+    for (n, dependency) in [(2, 1), (3, 2)] {
+        let needs = [slots(0, 1, 10), Need::End(owner(dependency))];
+        graph.wait(owner(n), waiter(n), &needs).unwrap();
+    }
+    let deadlock = graph
+        .wait(owner(1), waiter(1), &[Need::Signal(resource(7))])
+        .unwrap_err();
+    assert_eq!(
+        deadlock.chain,
+        [link(1, lock(7)), link(3, Awaits::End), link(2, Awaits::End)]
+    );
+}
+
+#[test]
 fn a_signal_is_stuck_only_when_all_who_could_give_it_are() {
     let mut graph = WaitFor::new();
     let changed = resource(5);
