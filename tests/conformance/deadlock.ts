@@ -5,6 +5,7 @@
 
 import {
   type DeadlockError,
+  type GraphTaskReport,
   isDeadlockError,
   isQueueTimeoutError,
   LockSet,
@@ -296,16 +297,23 @@ test("deadlock: pools and locks tell it, and inverted orders before they deadloc
   }
 });
 
+/** How the deadlock reads for which a task failed. */
+function chainOf(task: GraphTaskReport | undefined): readonly string[] {
+  const error = task?.error;
+  if (!isDeadlockError(error)) throw error;
+  return error.chain;
+}
+
 test("deadlock: a graph's task that awaits a slot of whoever awaits the graph is told, and what depends on it is skipped", async () => {
   const pool = new Pool({ name: "narrow", concurrency: 1 });
-  const graph = new TaskGraph({ name: "plan" });
+  const graph = new TaskGraph({ name: "narrow plan" });
   graph.add("first", { run: (parent) => pool.run(() => 1, { parent, name: "inner" }) });
   graph.add("second", { dependsOn: ["first"], run: () => 2 });
   const { tasks } = await pool.run((parent) => graph.execute({ parent }), { name: "outer" });
   const [first, second] = tasks;
   assert.equal(second?.because, "first");
   assert.isTrue(isDeadlockError(first?.error));
-  assert.deepEqual((first?.error as DeadlockError).chain, [
+  assert.deepEqual(chainOf(first), [
     '"inner" waits for a slot of pool "narrow"',
     '"outer" waits for the end of "first"',
     '"first" waits for the end of "inner"',
@@ -325,7 +333,7 @@ test("deadlock: a graph's task is a parent like any other", async () => {
       pool.run((inner) => pool.run(() => 1, { parent: inner, name: "in" }), { parent, name: "out" }),
   });
   const { tasks } = await graph.execute();
-  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+  assert.deepEqual(chainOf(tasks[0]), [
     '"in" waits for a slot of pool "narrow"',
     '"out" waits for the end of "in"',
   ]);
@@ -341,7 +349,7 @@ test("deadlock: a graph's task that waits for what a task would write that depen
   graph.add("between", { dependsOn: ["reader"], run: () => null });
   graph.add("writer", { dependsOn: ["between"], run: write });
   const { tasks } = await graph.execute();
-  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+  assert.deepEqual(chainOf(tasks[0]), [
     '"reader" waits for "ready" of state "flags"',
     '"writer" waits for the end of "between"',
     '"between" waits for the end of "reader"',
@@ -360,15 +368,14 @@ test("deadlock: a task that waits for one that has no slot in their graph is tol
     [3, 2, false],
   ] as const) {
     const state = new VersionedState<boolean>();
-    const graph = new TaskGraph({ name: "plan" });
+    const graph = new TaskGraph({ name: "narrow plan" });
     graph.add("reader", {
       run: (ctx) => state.waitFor("ready", Boolean, { owner: ctx, writers: [graph.owner("writer")] }),
     });
     graph.add("writer", { weight, run: () => state.set("ready", true) });
     const { tasks } = await graph.execute({ concurrency });
     assert.equal(isDeadlockError(tasks[0]?.error), isStuck, `${weight} of ${concurrency}`);
-    if (isStuck)
-      assert.equal((tasks[0]?.error as DeadlockError).chain[1], '"writer" waits for a slot of graph "plan"');
+    if (isStuck) assert.equal(chainOf(tasks[0])[1], '"writer" waits for a slot of graph "narrow plan"');
     assert.equal(tasks[1]?.state, "succeeded");
   }
 });
@@ -376,12 +383,12 @@ test("deadlock: a task that waits for one that has no slot in their graph is tol
 test("deadlock: a lock that a dependent holds already closes a circle; the younger wait gives way, be it the graph's own", async () => {
   const locks = new LockSet({ name: "files" });
   const held = async (graph: TaskGraph, id: string) => locks.acquire("index", { owner: graph.owner(id) });
-  const graph = new TaskGraph({ name: "plan" });
+  const graph = new TaskGraph({ name: "narrow plan" });
   graph.add("first", { run: (ctx) => locks.acquire("index", { owner: ctx }) });
   graph.add("second", { dependsOn: ["first"], run: () => null });
   const lease = await held(graph, "second");
   const { tasks } = await graph.execute();
-  assert.deepEqual((tasks[0]?.error as DeadlockError).chain, [
+  assert.deepEqual(chainOf(tasks[0]), [
     '"first" waits for lock "index" of "files"',
     '"second" waits for the end of "first"',
   ]);
