@@ -195,7 +195,7 @@ class Model extends Run {
         ? { send: channel, value: values[index] as number }
         : { receive: channel };
     });
-    const promise = selects
+    const promise: Promise<unknown> = selects
       ? select(cases, options)
       : sides[0] === "send"
         ? channel.send(value, options)

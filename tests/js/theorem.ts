@@ -128,11 +128,27 @@ export function nameOf(error: unknown): string {
 export class Run {
   readonly signals = Array.from({ length: 3 }, () => new Watched());
   readonly calls: Call[] = [];
+  readonly #broken: unknown[] = [];
 
-  call(promise: Promise<unknown>): Call {
+  /** Remembers a call; `told` looks at what it gives. */
+  call<T>(promise: Promise<T>, told: (value: T) => void = () => {}): Call {
     const call = new Call(promise);
     this.calls.push(call);
+    promise.then(
+      (value) => this.see(() => told(value)),
+      () => {},
+    );
     return call;
+  }
+
+  /** Looks at something where nobody would hear of what is wrong, and keeps that for the end. */
+  see<T>(look: () => T): T | undefined {
+    try {
+      return look();
+    } catch (error) {
+      this.#broken.push(error);
+      return undefined;
+    }
   }
 
   signal(number: number | undefined): { signal?: AbortSignal } {
@@ -142,6 +158,7 @@ export class Run {
 
   /** Nobody is left unanswered, nobody was answered twice, and no listener and no timer remains. */
   end(): void {
+    if (this.#broken.length > 0) throw this.#broken[0];
     const unanswered = this.calls.filter(({ settled }) => settled !== 1);
     assert.equal(unanswered.length, 0, `${unanswered.length} calls are not settled exactly once`);
     assert.deepEqual(
