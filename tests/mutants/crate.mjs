@@ -14,6 +14,9 @@ const runner = join(crate, "runner.sh");
 /** A mutant under which the tests hang is stopped after so many seconds; all of them together take about three. */
 const TEST_SECONDS = 60;
 
+/** And one that computes without end after so many of its own, however busy the machine is: that tests end is asked of them too. */
+const CPU_SECONDS = 15;
+
 /** A mutant that never stops asking for memory is refused it here, before the machine is out of it. In KiB. */
 const MEMORY = 4_000_000;
 
@@ -40,6 +43,7 @@ opt-level = 2
 // The tests of the mutant's own room come first: they notice most, and then nobody waits for the others.
 const RUN_TESTS = `#!/bin/sh
 ulimit -v ${MEMORY}
+ulimit -t ${CPU_SECONDS}
 "$1" --quiet "$OWN_TESTS" && exec "$1" --quiet --skip "$OWN_TESTS"
 `;
 
