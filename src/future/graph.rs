@@ -1,22 +1,30 @@
 //! Task graphs: tasks that start the moment the last thing they depend on has ended.
 
+use super::host::Host;
+use super::interned::Interned;
+use super::owner::{DeadlockStep, Owner};
 use super::runtime::{Parker, Runtime};
+use crate::machine::config::ConfigError;
 use crate::machine::graph::{
-    Graph, GraphConfig, GraphError, GraphProgress, NewTask, OnFailure, Outcome, TaskEnd,
+    Graph, GraphConfig, GraphError, GraphProgress, NewTask, TaskEnd, TaskState as Place,
 };
-use crate::machine::graph::{TaskState, TaskTiming};
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
-use crate::machine::wakes::{Wakes, Why};
-use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
-use futures::stream::{FuturesUnordered, StreamExt};
+use crate::machine::wakes::Wakes;
+use futures::future::LocalBoxFuture;
+use kin::Kin;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+
+mod kin;
+mod report;
+mod run;
+mod task;
+
+pub use report::{GraphReport, TaskGraphError, TaskReport, TaskResult};
+pub use task::GraphTask;
 
 /// Tasks with dependencies, run as soon as they may and no more at once than allowed.
 ///
@@ -45,85 +53,6 @@ pub struct TaskGraph<R: Runtime, T, E>(Rc<Shared<R, T, E>>);
 /// What a task is handed: the values of those it depends on, by name. Those that did not succeed have none.
 pub type Results<T> = HashMap<Rc<str>, Rc<T>>;
 
-/// A task to add.
-pub struct GraphTask<T, E> {
-    name: Rc<str>,
-    depends_on: Vec<Rc<str>>,
-    priority: i32,
-    weight: u32,
-    on_failure: Option<OnFailure>,
-    run: Start<T, E>,
-}
-
-/// What an execution came to.
-#[derive(Clone, Debug)]
-pub struct GraphReport<T, E> {
-    /// Every task, in the order in which they were added.
-    pub tasks: Vec<TaskReport<T, E>>,
-    /// The chain of dependent tasks whose running times add up to the most: with any number of slots it takes that long.
-    pub critical_path: Vec<Rc<str>>,
-    /// The running time along it.
-    pub critical_time: Duration,
-    /// How long the execution took.
-    pub duration: Duration,
-}
-
-/// What became of a task.
-#[derive(Clone, Debug)]
-pub struct TaskReport<T, E> {
-    /// Its name.
-    pub name: Rc<str>,
-    /// How it ended.
-    pub result: TaskResult<T, E>,
-    /// When it did what.
-    pub timing: TaskTiming,
-}
-
-/// How a task ended.
-#[derive(PartialEq, Eq, Debug)]
-pub enum TaskResult<T, E> {
-    /// It ran and succeeded.
-    Succeeded(Rc<T>),
-    /// It ran and failed.
-    Failed(Rc<E>),
-    /// It never ran, because another did not succeed.
-    Skipped {
-        /// The one at the root of it.
-        because_of: Rc<str>,
-    },
-    /// It was cancelled.
-    Cancelled,
-    /// It has not ended. Never in the report of an execution.
-    Pending,
-}
-
-/// Why a task is not added, or the graph not executed. Nothing has changed then.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum TaskGraphError {
-    /// There is a task of that name.
-    Duplicate {
-        /// The name.
-        name: Rc<str>,
-    },
-    /// Its dependencies lead back to it.
-    Cycle {
-        /// The way round: each depends on the next, the last on the first.
-        through: Vec<Rc<str>>,
-    },
-    /// A dependency was never added.
-    Missing {
-        /// The task that depends on it.
-        name: Rc<str>,
-        /// What was never added.
-        dependency: Rc<str>,
-    },
-    /// There are 2^24 tasks already.
-    Full,
-    /// It is being executed already.
-    Executing,
-}
-
 type Listener = Rc<dyn Fn(GraphProgress)>;
 type Start<T, E> = Box<dyn FnOnce(Results<T>) -> LocalBoxFuture<'static, Result<T, E>>>;
 
@@ -131,21 +60,23 @@ struct Shared<R: Runtime, T, E> {
     runtime: R,
     state: RefCell<State<R, T, E>>,
     on_progress: RefCell<Option<Listener>>,
+    kin: RefCell<Option<Rc<Kin<R>>>>,
 }
 
 struct State<R: Runtime, T, E> {
     graph: Graph,
     wakes: Wakes,
-    ids: HashMap<Rc<str>, u32>,
-    names: Vec<Rc<str>>,
+    names: Interned<Rc<str>>,
     tasks: BTreeMap<Ticket, Task<T, E>>,
     // Where the one who executes waits for tasks that are added or cancelled meanwhile.
     executor: Option<R::Parker>,
+    // Why tasks are being cancelled, where it is for the sake of others.
+    given_up: BTreeMap<Ticket, Rc<[DeadlockStep]>>,
 }
 
 enum Task<T, E> {
     Unstarted(Start<T, E>),
-    Running(AbortHandle),
+    Running,
     Over(TaskResult<T, E>),
 }
 
@@ -162,13 +93,64 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
             state: RefCell::new(State {
                 graph: Graph::new(config),
                 wakes: Wakes::new(),
-                ids: HashMap::new(),
-                names: Vec::new(),
+                names: Interned::default(),
                 tasks: BTreeMap::new(),
                 executor: None,
+                given_up: BTreeMap::new(),
             }),
             on_progress: RefCell::new(None),
+            kin: RefCell::new(None),
         }))
+    }
+
+    /// Has `host` know the graph by a name: its tasks stand in the wait-for graph, with the locks, pools and waits of that host, each as its
+    /// [`owner`](Self::owner) and waiting for those it depends on and for a slot; and what it counts is among the metrics.
+    ///
+    /// A task that could never start is given up: its result is [`TaskResult::Deadlocked`] with the chain.
+    ///
+    /// # Errors
+    ///
+    /// When the host knows more graphs than there are numbers for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate::{GraphTask, Host, LockOptions, LockSet, TaskGraph, TaskResult, VirtualRuntime};
+    ///
+    /// let runtime = VirtualRuntime::new();
+    /// let host = Host::new(runtime.clone());
+    /// let locks = LockSet::new(&host)?;
+    /// let graph = TaskGraph::new(&runtime).known_as(&host, "plan")?;
+    /// let (first, second) = (graph.owner("first").unwrap(), graph.owner("second").unwrap());
+    /// // The second task holds what the first waits for, and depends on it.
+    /// let held = locks.try_acquire(["log"], LockOptions::new().owner(second));
+    /// let needs_log = locks.clone();
+    /// graph.add(GraphTask::new("first", async move |_| {
+    ///     needs_log.acquire(["log"], LockOptions::new().owner(first)).await.map(drop)
+    /// }))?;
+    /// graph.add(GraphTask::new("second", async |_| Ok(())).depends_on(["first"]))?;
+    /// let report = runtime.block_on(graph.execute())?;
+    /// assert!(matches!(report.tasks[0].result, TaskResult::Failed(_)));
+    /// # drop(held);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn known_as(self, host: &Host<R>, name: impl Into<Rc<str>>) -> Result<Self, ConfigError> {
+        let kin = Kin::open(host, name.into())?;
+        let shared = Rc::downgrade(&self.0);
+        kin.count_with(move || {
+            shared
+                .upgrade()
+                .map(|shared| shared.state.borrow().graph.progress())
+        });
+        self.0.kin.replace(Some(Rc::new(kin)));
+        Ok(self)
+    }
+
+    /// A task as an owner of locks, a writer of values or the owner of tasks in pools, also before it is added or runs. `None` unless a
+    /// host [knows](Self::known_as) the graph.
+    pub fn owner(&self, name: &str) -> Option<Owner> {
+        let kin = self.0.kin.borrow();
+        Some(kin.as_ref()?.owner(&name.into()))
     }
 
     /// Calls `listener` after every change of state of a task.
@@ -198,9 +180,12 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
             let added = state.graph.add(now, new, &mut state.wakes);
             let ticket = added.map_err(|error| state.named(error))?;
             state.tasks.insert(ticket, Task::Unstarted(task.run));
-            state.executor.clone()
+            state.executor.clone().map(|executor| (executor, ticket))
         };
-        self.tell(executor);
+        if let Some((executor, ticket)) = executor {
+            self.tell_of([ticket]);
+            executor.unpark();
+        }
         Ok(())
     }
 
@@ -215,21 +200,21 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
     ///
     /// Dropping the future drops the tasks that run and cancels the others.
     pub async fn execute(&self) -> Result<GraphReport<T, E>, TaskGraphError> {
-        let began = self.0.runtime.now();
-        let parker = self.0.runtime.park();
-        {
-            let state = &mut *self.0.state.borrow_mut();
-            if state.executor.is_some() {
-                return Err(TaskGraphError::Executing);
-            }
-            let begun = state.graph.begin(began, &mut state.wakes);
-            begun.map_err(|error| state.named(error))?;
-            state.executor = Some(parker.clone());
-        }
-        let _execution = Execution(self);
-        let mut running = FuturesUnordered::new();
-        poll_fn(|context| self.poll_execute(context, &parker, &mut running)).await;
-        Ok(self.report(began))
+        self.execute_below(None).await
+    }
+
+    /// Executes the graph for somebody who does nothing else until it is over: an [`Owner`], or the context of a task. Where a host
+    /// [knows](Self::known_as) the graph, a task of it that waits for what only that one could give back is told the moment it hangs.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute`](Self::execute).
+    pub async fn execute_for(&self, parent: impl Into<Owner>) -> Result<GraphReport<T, E>, TaskGraphError> {
+        self.execute_below(Some(parent.into())).await
     }
 
     /// Cancels a task that is not over: it is dropped, its slot is free at once, and what depends on it is treated as after a failure. Whether
@@ -238,7 +223,8 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
         let now = self.0.runtime.now();
         let executor = {
             let state = &mut *self.0.state.borrow_mut();
-            let ticket = state.ids.get(name).and_then(|id| state.graph.find(*id));
+            let id = state.names.find(&name.into());
+            let ticket = id.and_then(|id| state.graph.find(id));
             let cancelled =
                 ticket.is_some_and(|ticket| state.graph.cancel(now, ticket, &mut state.wakes).is_ok());
             if !cancelled {
@@ -266,75 +252,8 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
         self.0.state.borrow().graph.progress()
     }
 
-    fn poll_execute(
-        &self,
-        context: &mut Context<'_>,
-        parker: &R::Parker,
-        running: &mut FuturesUnordered<Work<T, E>>,
-    ) -> Poll<()> {
-        loop {
-            self.carry_out(running);
-            match running.poll_next_unpin(context) {
-                Poll::Ready(Some((ticket, Some(result)))) => self.ended(ticket, result),
-                // It was cancelled.
-                Poll::Ready(Some((_, None))) => {}
-                Poll::Ready(None) if self.progress().is_over() => return Poll::Ready(()),
-                Poll::Ready(None) | Poll::Pending => match parker.poll_parked(context) {
-                    Poll::Ready(()) => {}
-                    Poll::Pending => return Poll::Pending,
-                },
-            }
-        }
-    }
-
-    // Starts, skips and drops what the graph has decided. What is dropped is dropped outside the borrow: it may come back in here.
-    fn carry_out(&self, running: &mut FuturesUnordered<Work<T, E>>) {
-        loop {
-            let mut changed = false;
-            loop {
-                let (next, dropped) = {
-                    let state = &mut *self.0.state.borrow_mut();
-                    let Some(wake) = state.wakes.pop() else {
-                        break;
-                    };
-                    state.carry_out(wake.ticket, wake.why)
-                };
-                changed = true;
-                drop(dropped);
-                if let Some((ticket, start, results, stop)) = next {
-                    let work = Abortable::new(start(results), stop);
-                    running.push(Box::pin(async move { (ticket, work.await.ok()) }));
-                }
-            }
-            if !changed {
-                return;
-            }
-            let listener = self.0.on_progress.borrow().clone();
-            if let Some(listener) = listener {
-                listener(self.progress());
-            }
-        }
-    }
-
-    fn ended(&self, ticket: Ticket, result: Result<T, E>) {
-        let now = self.0.runtime.now();
-        let before = {
-            let state = &mut *self.0.state.borrow_mut();
-            let (outcome, result) = match result {
-                Ok(value) => (Outcome::Succeeded, TaskResult::Succeeded(Rc::new(value))),
-                Err(error) => (Outcome::Failed, TaskResult::Failed(Rc::new(error))),
-            };
-            match state.graph.end(now, ticket, outcome, &mut state.wakes) {
-                Ok(()) => state.tasks.insert(ticket, Task::Over(result)),
-                // It was cancelled in the very poll in which it ended.
-                Err(_) => None,
-            }
-        };
-        drop(before);
-        let listener = self.0.on_progress.borrow().clone();
-        if let Some(listener) = listener {
-            listener(self.progress());
-        }
+    fn kin(&self) -> Option<Rc<Kin<R>>> {
+        self.0.kin.borrow().clone()
     }
 
     fn tell(&self, executor: Option<R::Parker>) {
@@ -351,8 +270,8 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
                 name: state.name(state.graph.id(*ticket)?),
                 result: match (task, state.graph.state(*ticket)?) {
                     (Task::Over(result), _) => result.clone(),
-                    (_, TaskState::Ended(TaskEnd::Cancelled)) => TaskResult::Cancelled,
-                    (_, TaskState::Ended(TaskEnd::Skipped { because_of })) => TaskResult::Skipped {
+                    (_, Place::Ended(TaskEnd::Cancelled)) => TaskResult::Cancelled,
+                    (_, Place::Ended(TaskEnd::Skipped { because_of })) => TaskResult::Skipped {
                         because_of: state.name(because_of),
                     },
                     _ => TaskResult::Pending,
@@ -369,25 +288,13 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
     }
 }
 
-type Decided<T, E> = (Option<Launch<T, E>>, Option<Task<T, E>>);
-type Work<T, E> = LocalBoxFuture<'static, (Ticket, Option<Result<T, E>>)>;
-type Launch<T, E> = (
-    Ticket,
-    Start<T, E>,
-    Results<T>,
-    futures::future::AbortRegistration,
-);
-
 impl<R: Runtime, T, E> State<R, T, E> {
     fn id(&mut self, name: &Rc<str>) -> u32 {
-        *self.ids.entry(Rc::clone(name)).or_insert_with(|| {
-            self.names.push(Rc::clone(name));
-            (self.names.len() - 1) as u32
-        })
+        self.names.id(name)
     }
 
     fn name(&self, id: u32) -> Rc<str> {
-        self.names.get(id as usize).cloned().unwrap_or_default()
+        self.names.name(id).cloned().unwrap_or_default()
     }
 
     fn named(&self, error: GraphError) -> TaskGraphError {
@@ -404,39 +311,6 @@ impl<R: Runtime, T, E> State<R, T, E> {
         }
     }
 
-    // What to start, and what to drop.
-    fn carry_out(&mut self, ticket: Ticket, why: Why) -> Decided<T, E> {
-        match why {
-            Why::Granted => {
-                let (handle, stop) = AbortHandle::new_pair();
-                match self.tasks.insert(ticket, Task::Running(handle)) {
-                    Some(Task::Unstarted(start)) => {
-                        let results = self.results(ticket);
-                        (Some((ticket, start, results, stop)), None)
-                    }
-                    other => (None, other),
-                }
-            }
-            Why::Revoked => {
-                let before = self.tasks.insert(ticket, Task::Over(TaskResult::Cancelled));
-                if let Some(Task::Running(handle)) = &before {
-                    handle.abort();
-                }
-                (None, before)
-            }
-            // Nobody is told when a task has become ready.
-            Why::Ready => (None, None),
-            _ => {
-                let because_of = match self.graph.state(ticket) {
-                    Some(TaskState::Ended(TaskEnd::Skipped { because_of })) => self.name(because_of),
-                    _ => Rc::from(""),
-                };
-                let skipped = Task::Over(TaskResult::Skipped { because_of });
-                (None, self.tasks.insert(ticket, skipped))
-            }
-        }
-    }
-
     fn results(&self, ticket: Ticket) -> Results<T> {
         let dependencies = self.graph.dependencies(ticket).iter();
         dependencies
@@ -445,112 +319,6 @@ impl<R: Runtime, T, E> State<R, T, E> {
                 _ => None,
             })
             .collect()
-    }
-}
-
-/// An execution under way. When it is dropped before its end, nothing that it has not run will run.
-struct Execution<'a, R: Runtime, T: 'static, E: 'static>(&'a TaskGraph<R, T, E>);
-
-impl<R: Runtime, T: 'static, E: 'static> Drop for Execution<'_, R, T, E> {
-    fn drop(&mut self) {
-        self.0.0.state.borrow_mut().executor = None;
-        if !self.0.progress().is_over() {
-            self.0.cancel_all();
-            self.0.carry_out(&mut FuturesUnordered::new());
-        }
-        self.0.0.state.borrow_mut().graph.rest();
-    }
-}
-
-impl<T: 'static, E: 'static> GraphTask<T, E> {
-    /// A task that depends on nothing. `run` is called when it starts, with the values of what it depends on.
-    pub fn new<F, Fut>(name: impl Into<Rc<str>>, run: F) -> Self
-    where
-        F: FnOnce(Results<T>) -> Fut + 'static,
-        Fut: Future<Output = Result<T, E>> + 'static,
-    {
-        Self {
-            name: name.into(),
-            depends_on: Vec::new(),
-            priority: 0,
-            weight: 1,
-            on_failure: None,
-            run: Box::new(move |results| Box::pin(run(results))),
-        }
-    }
-
-    /// Names what must end before it starts.
-    pub fn depends_on<N: Into<Rc<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.depends_on.extend(names.into_iter().map(Into::into));
-        self
-    }
-
-    /// −100 to 100, higher first among those that are ready; 0 unless set.
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// How many slots it takes; 1 unless set.
-    pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
-        self
-    }
-
-    /// What it does when something it depends on did not succeed; as the graph is configured unless set.
-    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
-        self.on_failure = Some(on_failure);
-        self
-    }
-}
-
-impl<T, E> GraphReport<T, E> {
-    /// What became of a task.
-    pub fn task(&self, name: &str) -> Option<&TaskReport<T, E>> {
-        self.tasks.iter().find(|task| &*task.name == name)
-    }
-
-    /// The value of a task that succeeded.
-    pub fn value(&self, name: &str) -> Option<&T> {
-        match &self.task(name)?.result {
-            TaskResult::Succeeded(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for TaskGraphError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Duplicate { name } => write!(f, "there is a task `{name}` already"),
-            Self::Cycle { through } => {
-                f.write_str("the dependencies go in a circle: ")?;
-                through.iter().try_for_each(|name| write!(f, "`{name}` → "))?;
-                write!(f, "`{}`", through.first().map_or("", |first| first))
-            }
-            Self::Missing { name, dependency } => {
-                write!(f, "`{name}` depends on `{dependency}`, which was never added")
-            }
-            Self::Full => f.write_str("there are 2^24 tasks already"),
-            Self::Executing => f.write_str("the graph is being executed already"),
-        }
-    }
-}
-
-impl std::error::Error for TaskGraphError {}
-
-// By hand: values and errors are shared and need not be clonable themselves.
-impl<T, E> Clone for TaskResult<T, E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Succeeded(value) => Self::Succeeded(Rc::clone(value)),
-            Self::Failed(error) => Self::Failed(Rc::clone(error)),
-            Self::Skipped { because_of } => Self::Skipped {
-                because_of: Rc::clone(because_of),
-            },
-            Self::Cancelled => Self::Cancelled,
-            Self::Pending => Self::Pending,
-        }
     }
 }
 
@@ -567,11 +335,5 @@ impl<R: Runtime, T, E> fmt::Debug for TaskGraph<R, T, E> {
     }
 }
 
-impl<T, E> fmt::Debug for GraphTask<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GraphTask")
-            .field("name", &self.name)
-            .field("depends_on", &self.depends_on)
-            .finish_non_exhaustive()
-    }
-}
+#[cfg(test)]
+mod tests;

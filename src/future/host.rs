@@ -4,6 +4,7 @@ use super::acquire_error::AcquireError;
 use super::flow_event::FlowEvent;
 use super::ledger::{Ledger, Seat};
 use super::owner::DeadlockStep;
+use super::readings::Reading;
 use super::runtime::{Parker, Runtime};
 use super::subscription::Subscription;
 use crate::machine::adaptive::Scaled;
@@ -48,6 +49,7 @@ struct Shared<R: Runtime> {
     sweepers: RefCell<BTreeMap<MachineId, Rc<dyn Fn()>>>,
     listeners: RefCell<BTreeMap<(MachineId, u64), Listener>>,
     labels: RefCell<BTreeMap<MachineId, Label>>,
+    counts: RefCell<BTreeMap<MachineId, Count>>,
     deadlock: RefCell<Option<Vec<DeadlockStep>>>,
     names: RefCell<BTreeMap<MachineId, Rc<str>>>,
     logger: RefCell<Option<Logger>>,
@@ -55,6 +57,9 @@ struct Shared<R: Runtime> {
     draining: Cell<bool>,
     driver: RefCell<Driver<R::Parker>>,
 }
+
+/// What is counted of something that no machine of the world counts: its kind and its numbers.
+type Count = Rc<dyn Fn() -> Option<(&'static str, Vec<Reading>)>>;
 
 /// What a part of a machine is called in words.
 type Label = Rc<dyn Fn(u32) -> String>;
@@ -81,6 +86,7 @@ impl<R: Runtime> Host<R> {
             sweepers: RefCell::default(),
             listeners: RefCell::default(),
             labels: RefCell::default(),
+            counts: RefCell::default(),
             deadlock: RefCell::default(),
             names: RefCell::default(),
             logger: RefCell::default(),
@@ -106,8 +112,7 @@ impl<R: Runtime> Host<R> {
     pub(crate) fn log(&self, machine: MachineId, event: impl FnOnce(Rc<str>) -> FlowEvent) {
         let logger = self.0.logger.borrow().clone();
         let Some(logger) = logger else { return };
-        let name = self.0.names.borrow().get(&machine).cloned();
-        logger(&event(name.unwrap_or_else(|| "".into())));
+        logger(&event(self.name_of(machine)));
     }
 
     /// Logs that a pool turned a task away. Whoever only tried hears of it anyway.
@@ -148,6 +153,12 @@ impl<R: Runtime> Host<R> {
     /// Takes a machine that is gone out of the registry.
     pub(crate) fn unregister(&self, machine: MachineId) {
         self.0.names.borrow_mut().remove(&machine);
+    }
+
+    /// The name under which a machine is in the registry.
+    pub(crate) fn name_of(&self, machine: MachineId) -> Rc<str> {
+        let names = self.0.names.borrow();
+        names.get(&machine).cloned().unwrap_or_else(|| "".into())
     }
 
     /// What is in the registry.
@@ -200,11 +211,27 @@ impl<R: Runtime> Host<R> {
         self.0.ledgers.borrow_mut().remove(&machine);
         self.0.sweepers.borrow_mut().remove(&machine);
         self.0.labels.borrow_mut().remove(&machine);
+        self.0.counts.borrow_mut().remove(&machine);
     }
 
     /// Says what to call when time has left something to drop at a machine, until [`close_ledger`](Self::close_ledger).
     pub(crate) fn sweep_with(&self, machine: MachineId, sweep: impl Fn() + 'static) {
         self.0.sweepers.borrow_mut().insert(machine, Rc::new(sweep));
+    }
+
+    /// Says how to count what no machine of the world counts, until [`close_ledger`](Self::close_ledger).
+    pub(crate) fn count_with(
+        &self,
+        machine: MachineId,
+        count: impl Fn() -> Option<(&'static str, Vec<Reading>)> + 'static,
+    ) {
+        self.0.counts.borrow_mut().insert(machine, Rc::new(count));
+    }
+
+    /// Counts it.
+    pub(crate) fn count(&self, machine: MachineId) -> Option<(&'static str, Vec<Reading>)> {
+        let count = self.0.counts.borrow().get(&machine).cloned();
+        count.and_then(|count| count())
     }
 
     /// Says what the parts of a machine are called where deadlocks are told.
@@ -223,11 +250,15 @@ impl<R: Runtime> Host<R> {
 
     /// Keeps the chain of a deadlock for which a task was turned away.
     pub(crate) fn note_deadlock(&self, of: Option<Waiter>) {
-        let links = self.call_quietly(|world, _| world.take_chain(of));
-        if let Some(links) = links {
-            let chain = DeadlockStep::chain(&links, |resource| self.label_of(resource));
+        if let Some(chain) = self.chain(of) {
             self.0.deadlock.replace(Some(chain));
         }
+    }
+
+    /// Takes the chain of a deadlock, in words: of one that was given up, or the latest refused at once.
+    pub(crate) fn chain(&self, of: Option<Waiter>) -> Option<Vec<DeadlockStep>> {
+        let links = self.call_quietly(|world, _| world.take_chain(of))?;
+        Some(DeadlockStep::chain(&links, |resource| self.label_of(resource)))
     }
 
     /// Who waited for whom in the latest deadlock for which a task was refused with

@@ -1,7 +1,9 @@
 //! Names as the numbers by which machines know them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 /// Names with ids; a forgotten id is given to the next new name.
 pub(crate) struct Interned<K> {
@@ -55,6 +57,16 @@ impl<K: Hash + Eq + Clone> Interned<K> {
     /// All names that have ids.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&K, u32)> {
         self.ids.iter().map(|(name, id)| (name, *id))
+    }
+}
+
+/// Names that lead round to the first of them.
+pub(crate) struct Circle<'a>(pub(crate) &'a [Rc<str>]);
+
+impl fmt::Display for Circle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|name| write!(f, "`{name}` → "))?;
+        write!(f, "`{}`", self.0.first().map_or("", |first| first))
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Ledger<P> {
     seats: RefCell<BTreeMap<Ticket, Rc<Seat<P>>>>,
     // Those whose slot was taken back at the end of a grace, for `close` to report.
     revoked: RefCell<Vec<TaskInfo>>,
+    // Whether anybody was given up since the last look, for a host that waits at many seats at once.
+    has_given_up: Cell<bool>,
 }
 
 /// One who asked: how it is known, how far it has come, and how to reach it.
@@ -67,6 +69,20 @@ impl<P> Ledger<P> {
             let state = TaskState::Abandoned;
             self.revoked.borrow_mut().push(TaskInfo { state, ..seat.info() });
         }
+        if why == Why::Refused(Refusal::Deadlock) {
+            self.has_given_up.set(true);
+        }
+    }
+
+    /// Those seated who were given up, for the sake of others who wait for them.
+    pub(crate) fn given_up(&self) -> Vec<Ticket> {
+        if !self.has_given_up.take() {
+            return Vec::new();
+        }
+        let gone = Stage::Refused(Refusal::Deadlock);
+        let seats = self.seats.borrow();
+        let given_up = seats.iter().filter(|(_, seat)| seat.stage() == gone);
+        given_up.map(|(ticket, _)| *ticket).collect()
     }
 
     pub(crate) fn take_revoked(&self) -> Vec<TaskInfo> {
@@ -87,6 +103,7 @@ impl<P> Default for Ledger<P> {
         Self {
             seats: RefCell::default(),
             revoked: RefCell::default(),
+            has_given_up: Cell::default(),
         }
     }
 }
@@ -111,7 +128,11 @@ impl<P> Seat<P> {
         self.started_at.get()
     }
 
+    /// Whoever was turned away stays so, whatever the machine decides before that is seen.
     pub(crate) fn decide(&self, why: Why, now: Instant) {
+        if matches!(self.stage.get(), Stage::Refused(_)) {
+            return;
+        }
         self.stage.set(match why {
             Why::Accepted => Stage::Queued,
             Why::Granted => {

@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub breakers: Vec<BreakerMetrics>,
     /// The rate limiters, by name.
     pub rates: Vec<RateMetrics>,
-    /// Caches, channels, events, barriers, locks, objects and states, by kind and name.
+    /// Caches, channels, events, barriers, locks, objects, states and graphs, by kind and name.
     pub others: Vec<Readings>,
     /// Counters of your own, by name.
     pub counters: Vec<(Rc<str>, u64)>,
@@ -178,11 +178,17 @@ impl<R: Runtime> Metrics<R> {
         };
         let mut names = self.host.names();
         names.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        let named = names.clone();
         self.host.call(|world, now| {
             for (id, name) in names {
                 snapshot.read(world, now, id, name);
             }
         });
+        for (id, name) in named {
+            let counted = self.host.count(id);
+            let readings = counted.map(|(kind, all)| Readings { kind, name, all });
+            snapshot.others.extend(readings);
+        }
         // One family after another: those of a kind stand together.
         snapshot.others.sort_by_key(|readings| readings.kind);
         let counters = self.counters.borrow();

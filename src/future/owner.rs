@@ -27,6 +27,10 @@ impl Owner {
         }
     }
 
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self { number, place: None }
+    }
+
     /// The number by which chains name it.
     pub fn id(&self) -> u64 {
         self.number

@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// Everything that one handle counts.
 #[derive(Clone, Debug)]
 pub struct Readings {
-    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects` or `state`.
+    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects`, `state` or `graph`.
     pub kind: &'static str,
     /// Its name.
     pub name: Rc<str>,

@@ -5,19 +5,22 @@ use super::host::Host;
 use super::interned::Interned;
 use super::ledger::{Ledger, Stage};
 use super::runtime::Runtime;
-use super::seated::Seated;
-use super::subscription::Subscription;
 use crate::machine::config::ConfigError;
-use crate::machine::state::{Change, StateConfig, StateStats, Update, VersionConflict};
-use crate::machine::ticket::Ticket;
-use crate::machine::time::Instant;
+use crate::machine::state::{StateConfig, StateStats, Update, VersionConflict};
 use crate::machine::wakes::{MachineId, Refusal, Wakes};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
+use telling::Listener;
+use waiting::{Signals, Turn};
+
+mod telling;
+mod waiting;
+
+pub use telling::StateChange;
+pub use waiting::WaitOptions;
 
 /// Entries by name, each with a version.
 ///
@@ -50,23 +53,14 @@ pub struct Versioned<V> {
     pub version: u64,
 }
 
-/// What a subscriber is told.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StateChange<V> {
-    /// The name.
-    pub key: Rc<str>,
-    /// Its value at the time it is told; `None` if there is none.
-    pub value: Option<V>,
-    /// The version of the change; 0 for a deletion.
-    pub version: u64,
-}
-
 struct Shared<R: Runtime, V> {
     host: Host<R>,
     id: MachineId,
     ledger: Rc<Ledger<R::Parker>>,
     entries: RefCell<Entries<V>>,
     telling: Cell<bool>,
+    // Waits that are told to the wait-for graph.
+    signals: Rc<Signals>,
 }
 
 struct Entries<V> {
@@ -74,8 +68,6 @@ struct Entries<V> {
     values: HashMap<u32, V>,
     listeners: BTreeMap<u64, Listener<V>>,
 }
-
-type Listener<V> = Rc<dyn Fn(StateChange<V>)>;
 
 // A prefix and a name that are spelt alike are two things.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -119,6 +111,7 @@ impl<R: Runtime, V: Clone + 'static> VersionedState<R, V> {
                 listeners: BTreeMap::new(),
             }),
             telling: Cell::new(false),
+            signals: Rc::default(),
         })))
     }
 
@@ -209,61 +202,6 @@ impl<R: Runtime, V: Clone + 'static> VersionedState<R, V> {
                 }
                 Update::Refused(refusal) => return Err(self.0.refused(refusal)),
             }
-        }
-    }
-
-    /// Calls `listener` after every change of a name, in the order of the writes, until the subscription is dropped.
-    pub fn subscribe(&self, key: &str, listener: impl Fn(StateChange<V>) + 'static) -> Subscription {
-        self.0.listen(Name::Key(key.into()), Rc::new(listener))
-    }
-
-    /// Calls `listener` after every change of a name that begins with `prefix`, in the order of the writes, until the subscription is dropped.
-    pub fn subscribe_prefix(
-        &self,
-        prefix: &str,
-        listener: impl Fn(StateChange<V>) + 'static,
-    ) -> Subscription {
-        self.0.listen(Name::Prefix(prefix.into()), Rc::new(listener))
-    }
-
-    /// Waits until the value of a name is as `wanted`, and gives it; at once if it is already. Without a `timeout` it waits for as long as it takes.
-    ///
-    /// Values that were overwritten before this could look at them are not seen.
-    ///
-    /// # Errors
-    ///
-    /// [`AcquireError::QueueTimeout`] when its time is over.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the wait and its timer.
-    pub async fn wait_for(
-        &self,
-        key: &str,
-        wanted: impl Fn(&V) -> bool,
-        timeout: Option<Duration>,
-    ) -> Result<V, AcquireError> {
-        let id = self.0.intern(key);
-        if let Some(found) = self.0.wanted(id, &wanted) {
-            return Ok(found);
-        }
-        let until = timeout.map_or(Instant::FAR_FUTURE, |timeout| {
-            self.0.host.runtime().now() + timeout
-        });
-        let ticket = match self.0.call_quietly(|state, _| state.wait(id, until)) {
-            Some(Ok(ticket)) => ticket,
-            Some(Err(refusal)) => return Err(self.0.refused(refusal)),
-            None => return Err(AcquireError::Closed),
-        };
-        let turn = Turn::take(&self.0, ticket, id, Stage::Queued);
-        loop {
-            if let Stage::Refused(refusal) = turn.come().await {
-                return Err(self.0.refused(refusal));
-            }
-            if let Some(found) = self.0.wanted(id, &wanted) {
-                return Ok(found);
-            }
-            turn.seated.seat.wait_on();
         }
     }
 
@@ -366,127 +304,6 @@ impl<R: Runtime, V: Clone + 'static> Shared<R, V> {
         let value = self.get(id)?.value;
         wanted(&value).then_some(value)
     }
-
-    // Tells the subscribers, then wakes those who wait. A listener may write: then the inner call leaves its changes in the line, and the outermost
-    // tells them in their order.
-    fn settle(&self) {
-        if !self.telling.replace(true) {
-            let _outermost = Telling(&self.telling);
-            while let Some(Some(change)) = self.call_quietly(|state, _| state.pop_change()) {
-                self.tell(change);
-            }
-        }
-        self.host.drain();
-    }
-
-    fn tell(&self, change: Change) {
-        let (listener, key, value) = {
-            let entries = self.entries.borrow();
-            let Some(Name::Key(key)) = entries.names.name(change.key) else {
-                return;
-            };
-            let listener = entries.listeners.get(&change.subscriber.to_bits()).cloned();
-            let value = entries.values.get(&change.key).cloned();
-            (listener, Rc::clone(key), value)
-        };
-        if let Some(listener) = listener {
-            let version = change.version;
-            listener(StateChange { key, value, version });
-        }
-    }
-
-    fn listen(self: &Rc<Self>, name: Name, listener: Listener<V>) -> Subscription {
-        let id = match &name {
-            Name::Key(key) => self.intern(key),
-            Name::Prefix(_) => self.entries.borrow_mut().names.id(&name),
-        };
-        let Some(Ok(ticket)) = self.call_quietly(|state, _| state.subscribe(id)) else {
-            return Subscription::new(|| ());
-        };
-        let bits = ticket.to_bits();
-        let members: Vec<u32> = {
-            let entries = &mut *self.entries.borrow_mut();
-            entries.listeners.insert(bits, listener);
-            let Name::Prefix(prefix) = &name else {
-                return self.subscription(ticket, id);
-            };
-            let members = entries.names.names().filter_map(|(other, id)| match other {
-                Name::Key(key) if key.starts_with(&**prefix) => Some(id),
-                _ => None,
-            });
-            members.collect()
-        };
-        for key in members {
-            self.call_quietly(|state, _| state.join(key, id));
-        }
-        self.subscription(ticket, id)
-    }
-
-    fn subscription(self: &Rc<Self>, ticket: Ticket, id: u32) -> Subscription {
-        let shared = Rc::downgrade(self);
-        Subscription::new(move || {
-            if let Some(shared) = shared.upgrade() {
-                let listener = shared.entries.borrow_mut().listeners.remove(&ticket.to_bits());
-                drop(listener);
-                let _late = shared.call_quietly(|state, wakes| state.leave(ticket, wakes));
-                shared.forget_if_idle(id);
-            }
-        })
-    }
-}
-
-/// One who updates or waits. Dropped, it leaves.
-struct Turn<R: Runtime, V> {
-    shared: Rc<Shared<R, V>>,
-    seated: Seated<R>,
-    id: u32,
-}
-
-impl<R: Runtime, V> Turn<R, V> {
-    fn take(shared: &Rc<Shared<R, V>>, ticket: Ticket, id: u32, stage: Stage) -> Self {
-        Self {
-            shared: Rc::clone(shared),
-            seated: Seated::take(
-                &shared.host,
-                &shared.ledger,
-                ticket,
-                shared.host.number(),
-                None,
-                stage,
-            ),
-            id,
-        }
-    }
-
-    async fn come(&self) -> Stage {
-        poll_fn(|context| {
-            self.seated.poll_stage(context, |stage| match stage {
-                Stage::Queued | Stage::Outside => None,
-                come => Some(come),
-            })
-        })
-        .await
-    }
-}
-
-impl<R: Runtime, V> Drop for Turn<R, V> {
-    fn drop(&mut self) {
-        let ticket = self.seated.ticket;
-        let _over = self
-            .shared
-            .call_quietly(|state, wakes| state.leave(ticket, wakes));
-        self.shared.host.drain();
-        self.shared.forget_if_idle(self.id);
-    }
-}
-
-/// Says that somebody tells, also if a listener panics.
-struct Telling<'a>(&'a Cell<bool>);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
 }
 
 impl<R: Runtime, V> Drop for Shared<R, V> {
@@ -510,3 +327,6 @@ impl<R: Runtime, V> fmt::Debug for VersionedState<R, V> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

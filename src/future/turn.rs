@@ -38,6 +38,7 @@ impl<R: Runtime> Room<R> {
         let kind = match option {
             "lock sets" => "locks",
             "object pools" => "objects",
+            "task graphs" => "graph",
             several => several.trim_end_matches('s'),
         };
         host.enrol(id, kind);

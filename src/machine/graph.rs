@@ -445,6 +445,13 @@ impl Graph {
         self.tasks.get(ticket).map_or(&[], |task| &task.depends_on)
     }
 
+    /// How many slots a task takes, and of how many.
+    pub fn slots_of(&self, ticket: Ticket) -> (u32, u32) {
+        let slots = self.config.concurrency.get();
+        let weight = self.tasks.get(ticket).map_or(1, |task| task.weight);
+        (weight.min(slots), slots)
+    }
+
     /// How many tasks are where.
     pub fn progress(&self) -> GraphProgress {
         self.progress

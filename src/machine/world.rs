@@ -25,6 +25,7 @@ mod gate;
 mod limiter;
 mod pool;
 mod retry;
+mod told;
 
 pub use family::{Child, Parent};
 pub use pool::PoolConfig;
@@ -77,6 +78,8 @@ pub enum Kind {
     Objects = 36,
     /// Tasks and the workers that do them.
     Dispatch = 37,
+    /// What the host decides by itself.
+    Told = 38,
 }
 
 /// What time does to a machine.
@@ -92,6 +95,7 @@ pub struct World {
     alone: alone::Alone,
     between: between::Between,
     families: family::Families,
+    told: told::Told,
     kin: Option<family::Kin>,
     locks_give_way: Option<fn(&mut World, Instant, Deadlock)>,
     pools_give_way: Option<fn(&mut World, Instant, MachineId, Ticket)>,
@@ -116,6 +120,7 @@ impl World {
             alone: alone::Alone::new(),
             between: between::Between::new(),
             families: family::Families::default(),
+            told: told::Told::default(),
             kin: None,
             locks_give_way: None,
             pools_give_way: None,
@@ -198,6 +203,7 @@ fn kind_of(id: MachineId) -> Option<Kind> {
         35 => Some(Kind::Barrier),
         36 => Some(Kind::Objects),
         37 => Some(Kind::Dispatch),
+        38 => Some(Kind::Told),
         _ => None,
     }
 }
