@@ -47,6 +47,9 @@
 
 #[cfg(all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store")))]
 mod bindings;
+#[cfg(all(target_arch = "wasm32", feature = "bindings-edge"))]
+#[path = "bindings/edge.rs"]
+mod bindings_edge;
 #[cfg(all(target_arch = "wasm32", feature = "bindings-kernels"))]
 #[path = "bindings/kernels.rs"]
 mod bindings_kernels;

@@ -24,6 +24,7 @@ pub mod locks;
 pub mod objects;
 pub mod orchestrator;
 pub mod permits;
+pub mod presence;
 pub mod pressure;
 pub mod queue;
 pub mod random;

@@ -1,7 +1,7 @@
 //! The build tool: turns the crate into the wasm modules, and the glue around them, that `js/` imports.
 //!
 //! ```text
-//! cargo run -p xtask -- build [core] [store] [scan] [kernels] [kernels-scalar] [trap] [--force]
+//! cargo run -p xtask -- build [core] [store] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]
 //! ```
 
 mod emit;
@@ -43,7 +43,7 @@ impl Order {
         match args.next().as_deref() {
             Some("build") => {}
             Some(other) => return Err(format!("Expected the command `build`, got `{other}`")),
-            None => return Err("Expected a command: `build [core] [store] [scan] [kernels] [kernels-scalar] [trap] [--force]`".into()),
+            None => return Err("Expected a command: `build [core] [store] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]`".into()),
         }
         let mut order = Order {
             recipes: Vec::new(),
@@ -53,7 +53,7 @@ impl Order {
             match arg.as_str() {
                 "--force" => order.force = true,
                 name => order.recipes.push(Recipe::named(name).ok_or_else(|| {
-                    format!("Expected `core`, `store`, `scan`, `kernels`, `kernels-scalar`, `trap` or `--force`, got `{name}`")
+                    format!("Expected `core`, `store`, `scan`, `edge`, `kernels`, `kernels-scalar`, `trap` or `--force`, got `{name}`")
                 })?),
             }
         }
@@ -62,6 +62,7 @@ impl Order {
                 recipe::CORE,
                 recipe::STORE,
                 recipe::SCAN,
+                recipe::EDGE,
                 recipe::KERNELS,
                 recipe::KERNELS_SCALAR,
             ];

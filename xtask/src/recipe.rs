@@ -64,6 +64,16 @@ pub const KERNELS_SCALAR: Recipe = Recipe {
     ..KERNELS
 };
 
+/// Who of those who wait is still there: what workerd loads beside the others.
+pub const EDGE: Recipe = Recipe {
+    name: "edge",
+    stem: "edge",
+    features: "bindings-edge",
+    opt_level: "z",
+    out: "js/generated",
+    simd: false,
+};
+
 /// `core` with one export more, which traps on purpose: for the tests of recovery, never published.
 pub const TRAP: Recipe = Recipe {
     name: "trap",
@@ -76,7 +86,7 @@ pub const TRAP: Recipe = Recipe {
 
 impl Recipe {
     pub fn named(name: &str) -> Option<Self> {
-        [CORE, STORE, SCAN, KERNELS, KERNELS_SCALAR, TRAP]
+        [CORE, STORE, SCAN, EDGE, KERNELS, KERNELS_SCALAR, TRAP]
             .into_iter()
             .find(|recipe| recipe.name == name)
     }
