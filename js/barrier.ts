@@ -6,7 +6,7 @@ import * as bindings from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { integer, nameOf } from "./options.js";
 import { ask, open, register, settle } from "./store.js";
-import { parseWait, Waiters, type WaitOptions } from "./waiting.js";
+import { type ParsedWait, parseWait, Waiters, type WaitOptions } from "./waiting.js";
 
 /** What a barrier tells those who listen. */
 export interface BarrierEvents {
@@ -83,19 +83,27 @@ export class Barrier implements Handle {
    * @throws TimeoutError; ClosedError; after an abort `signal.reason`
    */
   arrive(options?: WaitOptions): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      const wait = parseWait(options);
-      wait.signal?.throwIfAborted();
-      if (this.#closed) throw this.#over();
-      const answer = ask(() => bindings.barrier_arrive(this.#id, now(), wait.timeout));
-      if (answer < TICKET_SPAN) {
-        this.#rounds += 1;
-        resolve(true);
-        this.#events.emit("pass", { round: this.#rounds });
-      } else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait at barrier", wait.timeout));
-      else this.#waiters.enter(answer - TICKET_SPAN, wait, () => resolve(false), reject);
-      settle();
-    });
+    return new Promise((resolve, reject) => this.#enter(parseWait(options), resolve, reject));
+  }
+
+  #enter(wait: ParsedWait, resolve: (last: boolean) => void, reject: (reason: unknown) => void): void {
+    wait.signal?.throwIfAborted();
+    if (this.#closed) throw this.#over();
+    const answer = ask(() => bindings.barrier_arrive(this.#id, now(), wait.timeout));
+    if (answer < TICKET_SPAN) {
+      this.#rounds += 1;
+      resolve(true);
+      this.#events.emit("pass", { round: this.#rounds });
+    } else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait at barrier", wait.timeout));
+    else
+      this.#waiters.enter(
+        answer - TICKET_SPAN,
+        wait,
+        () => resolve(false),
+        reject,
+        () => () => this.#enter(wait, resolve, reject),
+      );
+    settle();
   }
 
   /** Every number of this barrier. */
@@ -127,6 +135,11 @@ export class Barrier implements Handle {
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
     this.#waiters.wake(ticket, why);
+  }
+
+  /** @internal Who waits is not there any more: its place is free again, unless the round is over. */
+  forsake(ticket: number, handed: boolean): (() => void) | undefined {
+    return this.#waiters.forsake(ticket, handed);
   }
 
   /** @internal Starts again after a trap, with nobody there. */

@@ -7,6 +7,7 @@ import { reportError } from "./log.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
 import { Pool } from "./pool.js";
 import { iterable } from "./pool-map.js";
+import { attendant } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { area, ask, detail, hold, open, register, settle, unregister } from "./store.js";
 import type { TaskContext } from "./work.js";
@@ -146,6 +147,7 @@ class Run<T, R> implements Handle {
     this.#id = open("runs of batches", this.#begin);
     register(this, this.#id, bindings.batches_drop);
     hold(this.#id, this);
+    attendant?.dwell(this);
     const unwatch = onAbort(this.#signal, () => this.#fail(this.#signal?.reason));
     try {
       for (;;) {
@@ -312,6 +314,7 @@ class Run<T, R> implements Handle {
 
   async #end(): Promise<void> {
     this.#stopped = true;
+    attendant?.rise(this, -1);
     clearTimeout(this.#look);
     const reason = this.#failure?.error ?? new DOMException("The reader has left", "AbortError");
     for (const { stop } of this.#open.values()) stop.abort(reason);

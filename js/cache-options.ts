@@ -16,6 +16,14 @@ export interface CacheOptions<V> {
   staleFor?: number;
   /** Milliseconds for which a failed load is remembered and answered with the same failure. @default 0, so that the next caller tries again */
   negativeTtl?: number;
+  /**
+   * Who shares a load under way. On workerd a request that waits for another one's promise may wait for ever, because the other may
+   * be given up without a word: there the loads of one request are its own. `"isolate"` shares them all the same, by
+   * waiters that can be left and a load that passes on. Elsewhere there is nothing to choose.
+   *
+   * @default "request", since values are what is worth sharing
+   */
+  share?: "request" | "isolate";
   /** Milliseconds that a loader may take, before the load passes to the next who waits. @default no limit */
   loadTimeout?: number;
 }

@@ -16,7 +16,8 @@ import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { EXPIRED, FAILED, GRANTED, type Handle, LIST, LOOK, READY, TICKET_SPAN } from "./instance.js";
 import { hashOf, Names } from "./names.js";
-import { callable, integer, milliseconds, object } from "./options.js";
+import { callable, choice, integer, milliseconds, object } from "./options.js";
+import { attendant } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { area, ask, detail, hold, open, register, settle } from "./store.js";
 
@@ -61,6 +62,8 @@ type Result<V> = { readonly value: V } | { readonly error: unknown };
 /** Where the one who loads leaves the result for those who wait. */
 interface Landing<V> {
   result: Result<V> | undefined;
+  /** Whether the request that loads is the one that is running; absent where that makes no difference. */
+  readonly isHere: (() => boolean) | undefined;
 }
 
 /** Somebody who loads or waits, with what it would load by. */
@@ -103,6 +106,10 @@ export class Cache<V> implements Handle {
   readonly #name: string;
   readonly #weigh: ((value: V, key: string) => number) | undefined;
   readonly #loadTimeout: number;
+  /** Loads of other requests are not waited for. */
+  readonly #apart: boolean;
+  // How often something was taken out, lest what was loaded before is kept after.
+  #changes = 0;
   readonly #open: () => number;
   readonly #events: Events<CacheEvents>;
   // By ticket: both those who load and those who wait.
@@ -117,8 +124,17 @@ export class Cache<V> implements Handle {
   /** @throws TypeError where an option is not what it should be; the message names it. */
   constructor(options: CacheOptions<V> = {}) {
     object("options", options);
-    const { name = "cache", weigh, ttl = 3_600_000, staleFor = 0, negativeTtl = 0, loadTimeout } = options;
+    const {
+      name = "cache",
+      share = "request",
+      weigh,
+      ttl = 3_600_000,
+      staleFor = 0,
+      negativeTtl = 0,
+      loadTimeout,
+    } = options;
     const max = parseMax(options.max);
+    this.#apart = choice("share", share, ["request", "isolate"]) === "request" && attendant !== undefined;
     this.#name = keyOf(name, "name");
     this.#weigh = weigh === undefined ? undefined : callable("weigh", weigh);
     this.#loadTimeout =
@@ -172,7 +188,10 @@ export class Cache<V> implements Handle {
    */
   set(key: string, value: V, options?: EntryOptions): boolean {
     keyOf(key);
-    const entry = parseEntry(options);
+    return this.#keep(key, value, parseEntry(options));
+  }
+
+  #keep(key: string, value: V, entry: ParsedEntry): boolean {
     const weight = this.#weight(value, key);
     const id = this.#intern(key);
     const kept = ask(() => {
@@ -198,68 +217,116 @@ export class Cache<V> implements Handle {
     return new Promise<V>((resolve, reject) => {
       keyOf(key);
       callable("loader", loader);
-      const entry = parseEntry(options);
-      if (entry.signal?.aborted === true) throw entry.signal.reason;
-      const id = this.#intern(key);
-      const answer = ask(() => bindings.cache_load(this.#id, now(), id, this.#hashes[id] as number));
-      if (answer >= 3 * TICKET_SPAN || answer < 0) {
-        this.#settle();
-        throw new QueueFullError(`Cache "${this.#name}" has no number left for another who waits`, {
-          queued: this.#seats.size,
-          limit: this.#seats.size,
-        });
-      }
-      if (answer < TICKET_SPAN) {
-        const result = this.#results[id];
-        this.#settle();
-        if (result === undefined || "error" in result) reject(result?.error);
-        else resolve(result.value);
-        return;
-      }
-      const runs = answer >= 2 * TICKET_SPAN;
-      const ticket = answer - (runs ? 2 : 1) * TICKET_SPAN;
-      const refreshes = runs && detail() === 1;
-      let landing = this.#landings[id];
-      if (runs || landing === undefined) this.#landings[id] = landing = { result: undefined };
-      if (refreshes) resolve((this.#results[id] as { value: V }).value);
-      const seat: Seat<V> = {
-        id,
-        key,
-        loader,
-        entry,
-        landing,
-        resolve,
-        reject,
-        refreshes,
-        unwatch: () => {},
-        context: undefined,
-      };
-      this.#seat(ticket, seat);
+      this.#enter(key, loader, parseEntry(options), resolve, reject);
+    });
+  }
+
+  #enter(
+    key: string,
+    loader: Loader<V>,
+    entry: ParsedEntry,
+    resolve: (value: V) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    if (entry.signal?.aborted === true) throw entry.signal.reason;
+    const id = this.#intern(key);
+    const answer = ask(() => bindings.cache_load(this.#id, now(), id, this.#hashes[id] as number));
+    if (answer >= 3 * TICKET_SPAN || answer < 0) {
       this.#settle();
-      if (runs) this.#run(ticket, seat);
+      throw new QueueFullError(`Cache "${this.#name}" has no number left for another who waits`, {
+        queued: this.#seats.size,
+        limit: this.#seats.size,
+      });
+    }
+    if (answer < TICKET_SPAN) {
+      const result = this.#results[id];
+      this.#settle();
+      if (result === undefined || "error" in result) reject(result?.error);
+      else resolve(result.value);
+      return;
+    }
+    const runs = answer >= 2 * TICKET_SPAN;
+    const ticket = answer - (runs ? 2 : 1) * TICKET_SPAN;
+    const refreshes = runs && detail() === 1;
+    let landing = this.#landings[id];
+    if (runs || landing === undefined)
+      this.#landings[id] = landing = {
+        result: undefined,
+        isHere: this.#apart ? attendant?.here() : undefined,
+      };
+    else if (landing.isHere?.() === false) {
+      this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
+      this.#loadApart(key, loader, entry, resolve, reject);
+      return;
+    }
+    if (refreshes) resolve((this.#results[id] as { value: V }).value);
+    const seat: Seat<V> = {
+      id,
+      key,
+      loader,
+      entry,
+      landing,
+      resolve,
+      reject,
+      refreshes,
+      unwatch: () => {},
+      context: undefined,
+    };
+    this.#seat(ticket, seat);
+    this.#settle();
+    if (runs) this.#run(ticket, seat);
+  }
+
+  /** Beside the load of another request; what it brings is kept, since the other may never come back. */
+  #loadApart(
+    key: string,
+    loader: Loader<V>,
+    entry: ParsedEntry,
+    resolve: (value: V) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    const context = new Context(key);
+    const changes = this.#changes;
+    const unwatch = onAbort(entry.signal, () => {
+      unwatch();
+      context.end(entry.signal?.reason);
+      reject(entry.signal?.reason);
+    });
+    const land = (value: V) => {
+      unwatch();
+      if (changes === this.#changes) this.#keep(key, value, entry);
+      resolve(value);
+    };
+    new Promise<V>((loaded) => loaded(loader(context))).then(land).catch((error) => {
+      unwatch();
+      reject(error);
     });
   }
 
   /** Drops a value and everything computed from it, directly or through others. Says how many values it was. */
   invalidate(key: string): number {
     const id = this.#intern(keyOf(key));
+    this.#changes += 1;
     return this.#call(() => bindings.cache_invalidate(this.#id, id));
   }
 
   /** Drops everything computed from a key or tag, but not the key's own value. Says how many values it was. */
   invalidateBy(dependency: string): number {
     const id = this.#intern(keyOf(dependency, "dependency"));
+    this.#changes += 1;
     return this.#call(() => bindings.cache_invalidate_by(this.#id, id));
   }
 
   /** Drops one value and nothing that was computed from it. Whether there was one. */
   delete(key: string): boolean {
     const id = this.#names.find(keyOf(key));
+    this.#changes += 1;
     return id !== undefined && this.#call(() => bindings.cache_delete(this.#id, id)) === 1;
   }
 
   /** Drops everything. Loads under way go on, but are not kept. */
   clear(): void {
+    this.#changes += 1;
     this.#call(() => bindings.cache_clear(this.#id));
   }
 
@@ -314,6 +381,17 @@ export class Cache<V> implements Handle {
       seat.context?.end(error);
       this.#failed(seat, error);
     }
+  }
+
+  /** @internal Who loads or waits is not there any more: the load passes to the next. */
+  forsake(ticket: number): (() => void) | undefined {
+    const seat = this.#seats.get(ticket);
+    if (seat === undefined) return undefined;
+    this.#leave(ticket);
+    this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
+    // One whose loader runs gets what it brings all the same.
+    if (seat.context !== undefined) return undefined;
+    return () => this.#enter(seat.key, seat.loader, seat.entry, seat.resolve, seat.reject);
   }
 
   /** @internal Drops what time has taken. */
@@ -399,6 +477,11 @@ export class Cache<V> implements Handle {
   #seat(ticket: number, seat: Seat<V>): void {
     if (this.#seats.size === 0) hold(this.#id, this);
     this.#seats.set(ticket, seat);
+    if (attendant !== undefined) {
+      if (!this.#apart) attendant.sit(this, ticket, Number.POSITIVE_INFINITY);
+      else if (this.#loadTimeout !== Number.POSITIVE_INFINITY)
+        attendant.stay(this, ticket, this.#loadTimeout);
+    }
     const { signal } = seat.entry;
     if (signal === undefined || seat.refreshes) return;
     seat.unwatch = onAbort(signal, () => {
@@ -415,6 +498,7 @@ export class Cache<V> implements Handle {
     const seat = this.#seats.get(ticket);
     if (seat === undefined) return;
     this.#seats.delete(ticket);
+    attendant?.rise(this, ticket);
     seat.unwatch();
     if (this.#seats.size === 0) hold(this.#id, undefined);
   }

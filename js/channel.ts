@@ -5,6 +5,7 @@ import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { integer, reject as refuse } from "./options.js";
+import { attendant } from "./presence.js";
 import { CLOSED } from "./refusal.js";
 import { onAbort } from "./signals.js";
 import { area, ask, hold, open, register, settle } from "./store.js";
@@ -40,6 +41,8 @@ interface Operation<T> {
   /** The number of the value that it sends; none for one that receives. */
   readonly sends: number | undefined;
   readonly end: (outcome: Outcome<T>) => void;
+  /** Asks anew. */
+  readonly again: () => number | undefined;
 }
 
 const CLOSED_OUTCOME: Outcome<never> = { kind: "closed" };
@@ -75,6 +78,8 @@ export class Channel<T> implements Handle {
   // Values by the number under which the machine knows them, in the order of sending.
   readonly #values = new Map<number, T>();
   readonly #operations = new Map<number, Operation<T>>();
+  // Where somebody was taken for gone and was there all the same: its new ticket by the one its caller knows.
+  readonly #moved = new Map<number, number>();
   #numbers = 0;
   #closed = false;
   #id: number;
@@ -214,7 +219,9 @@ export class Channel<T> implements Handle {
     } else if (answer < 2 * TICKET_SPAN) {
       ticket = answer - TICKET_SPAN;
       if (this.#operations.size === 0) hold(this.#id, this);
-      this.#operations.set(ticket, { sends: number, end });
+      const again = () => this.start(sends, timeout, select, end);
+      this.#operations.set(ticket, { sends: number, end, again });
+      attendant?.sit(this, ticket, timeout);
     } else {
       if (number !== undefined) this.#values.delete(number);
       end(answer - 3 * TICKET_SPAN === CLOSED ? CLOSED_OUTCOME : LATE);
@@ -224,7 +231,9 @@ export class Channel<T> implements Handle {
   }
 
   /** @internal Gives up what waits. */
-  stop(ticket: number): void {
+  stop(first: number): void {
+    const ticket = this.#moved.get(first) ?? first;
+    this.#moved.delete(first);
     const operation = this.#leave(ticket);
     if (operation === undefined) return;
     if (operation.sends !== undefined) this.#values.delete(operation.sends);
@@ -245,6 +254,20 @@ export class Channel<T> implements Handle {
       const number = ask(() => bindings.channel_claim(this.#id, ticket));
       operation.end({ kind: "done", value: this.#take(number) });
     }
+  }
+
+  /** @internal Who waits is not there any more: what it was to receive goes to the next, what it sent was sent. */
+  forsake(ticket: number, handed: boolean): (() => void) | undefined {
+    const operation = this.#leave(ticket);
+    if (operation === undefined) return undefined;
+    if (operation.sends !== undefined && handed) return () => operation.end(SENT);
+    if (operation.sends !== undefined) this.#values.delete(operation.sends);
+    ask(() => bindings.channel_cancel(this.#id, now(), ticket));
+    settle();
+    return () => {
+      const next = operation.again();
+      if (next !== undefined) this.#moved.set(ticket, next);
+    };
   }
 
   /** @internal Starts again after a trap with what was in the buffer. */
@@ -316,6 +339,7 @@ export class Channel<T> implements Handle {
     const operation = this.#operations.get(ticket);
     if (operation === undefined) return undefined;
     this.#operations.delete(ticket);
+    attendant?.rise(this, ticket);
     if (this.#operations.size === 0) hold(this.#id, undefined);
     return operation;
   }

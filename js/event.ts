@@ -6,7 +6,7 @@ import * as bindings from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { nameOf } from "./options.js";
 import { ask, open, register, settle } from "./store.js";
-import { parseWait, Waiters, type WaitOptions } from "./waiting.js";
+import { type ParsedWait, parseWait, Waiters, type WaitOptions } from "./waiting.js";
 
 /** What an event tells those who listen. */
 export interface EventEvents {
@@ -120,21 +120,34 @@ export class Event implements Handle {
    * @throws TimeoutError; ClosedError; after an abort `signal.reason`
    */
   wait(options?: WaitOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wait = parseWait(options);
-      wait.signal?.throwIfAborted();
-      if (this.#closed && !this.#set) throw this.#over();
-      const answer = ask(() => bindings.event_wait(this.#id, now(), wait.timeout));
-      if (answer < TICKET_SPAN) resolve();
-      else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait for event", wait.timeout));
-      else this.#waiters.enter(answer - TICKET_SPAN, wait, resolve, reject);
-      settle();
-    });
+    return new Promise((resolve, reject) => this.#enter(parseWait(options), resolve, reject));
+  }
+
+  #enter(wait: ParsedWait, resolve: () => void, reject: (reason: unknown) => void): void {
+    wait.signal?.throwIfAborted();
+    if (this.#closed && !this.#set) throw this.#over();
+    const answer = ask(() => bindings.event_wait(this.#id, now(), wait.timeout));
+    if (answer < TICKET_SPAN) resolve();
+    else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait for event", wait.timeout));
+    else
+      this.#waiters.enter(
+        answer - TICKET_SPAN,
+        wait,
+        resolve,
+        reject,
+        () => () => this.#enter(wait, resolve, reject),
+      );
+    settle();
   }
 
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
     this.#waiters.wake(ticket, why);
+  }
+
+  /** @internal Who waits is not there any more; what it waited for has come for everybody. */
+  forsake(ticket: number, handed: boolean): (() => void) | undefined {
+    return this.#waiters.forsake(ticket, handed);
   }
 
   /** @internal Starts again after a trap, set if it was. */

@@ -17,6 +17,7 @@ import { reportError } from "./log.js";
 import { Names } from "./names.js";
 import { abortSignal, callable, choice, integer, nameOf, object, reject } from "./options.js";
 import { Pool, type Submission } from "./pool.js";
+import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { area, ask, detail, hold, open, register, settle, unregister } from "./store.js";
 import { type TaskContext, workOf } from "./work.js";
@@ -189,6 +190,8 @@ export class TaskGraph implements Handle {
   #isTold = false;
   // Why tasks are being cancelled, while they are.
   #reason: unknown;
+  /** Everything is being given up: nobody asks for a report. */
+  #gives = false;
   #closed = false;
   #id: number;
 
@@ -299,6 +302,7 @@ export class TaskGraph implements Handle {
         reject,
       };
       hold(this.#id, this);
+      attendant?.dwell(this);
       const missing = ask(() => bindings.graph_begin(this.#id, began, concurrency, skips));
       if (missing >= 0) {
         const [id, dependency] = [this.#names.name(missing), this.#names.name(detail())];
@@ -362,6 +366,8 @@ export class TaskGraph implements Handle {
     else if (why === GRANTED) this.#start(one);
     else if (why === REVOKED) this.#end(one, "cancelled");
     else if (why === FAILED) this.#end(one, "skipped");
+    // Where it was decided in another request, nobody has looked since.
+    if (attendant !== undefined && !this.#gives) this.#look();
   }
 
   /** @internal What was under way is cancelled: no new instance knows of it. What is over stays so. */
@@ -540,6 +546,13 @@ export class TaskGraph implements Handle {
   /** Ends the execution when every task is over. */
   #look(): void {
     if (this.#execution === undefined || this.#over < this.#tasks.size) return;
+    if (attendant === undefined) this.#report();
+    else attendant.post(this, -1, () => this.#report());
+  }
+
+  #report(): void {
+    // Somebody may have added a task meanwhile.
+    if (this.#execution === undefined || this.#over < this.#tasks.size) return;
     const began = this.#execution.began;
     const length = ask(() => bindings.graph_critical_path(this.#id));
     const criticalTime = detail();
@@ -557,15 +570,18 @@ export class TaskGraph implements Handle {
   /** Gives everything up, in this tick. */
   #give(reason: unknown): void {
     this.#reason = reason;
+    this.#gives = true;
     ask(() => bindings.graph_cancel_all(this.#id, now()));
     settle();
-    this.#finish()?.reject(reason);
+    this.#gives = false;
+    inRequestOf(this, -1, () => this.#finish()?.reject(reason));
   }
 
   #finish(): Execution | undefined {
     const execution = this.#execution;
     this.#execution = undefined;
     if (execution === undefined) return undefined;
+    attendant?.rise(this, -1);
     execution.unwatch();
     for (const one of this.#tasks.values()) this.#waitsNoMore(one);
     hold(this.#id, undefined);

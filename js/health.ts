@@ -1,5 +1,7 @@
 import { now } from "./clock.js";
 import { callable, milliseconds, object, reject } from "./options.js";
+import { own } from "./presence.js";
+import { weakly } from "./weak.js";
 
 /** How well a pool does: all is as it should be; work is done, but worse than it should; nothing gets done. */
 export type Health = "healthy" | "degraded" | "stalled";
@@ -38,7 +40,7 @@ export class HealthCheck {
     if (this.#closed) return;
     const { every } = this.#options;
     if (this.#timer === undefined) {
-      const weak = new WeakRef(this);
+      const weak = weakly(this);
       const timer = setInterval(() => {
         const check = weak.deref();
         if (check === undefined) clearInterval(timer);
@@ -61,7 +63,8 @@ export class HealthCheck {
     this.begin();
     if (this.#passed === true) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
+      const end = own((settle: () => void) => settle());
+      this.#waiting.push({ resolve: () => end(resolve), reject: (reason) => end(() => reject(reason)) });
       awaited.add(this);
       // Whoever waits to be ready is work: a process that can end by itself does not end before it is answered.
       (this.#timer as { ref?: () => void } | undefined)?.ref?.();

@@ -9,6 +9,8 @@
 
 import { now } from "./clock.js";
 import { NotInitialisedError, RuntimeTrapError } from "./errors.js";
+import { attendant, overdue } from "./presence.js";
+import { weakly } from "./weak.js";
 
 /** What the instance needs of a handle that has a machine in the world. */
 export interface Handle {
@@ -18,6 +20,13 @@ export interface Handle {
   changed?(from: number, to: number): void;
   /** Time has left something to drop or to tell that no waiter hears of. */
   errand?(): void;
+  /**
+   * The waiter of this ticket is not there any more, or has not claimed what it was `handed`: its place or what it was given
+   * goes back. What is returned makes it wait again, should it be there after all.
+   */
+  forsake?(ticket: number, handed: boolean): (() => void) | undefined;
+  /** The lease of this ticket is over, though its holder never said so. */
+  lapse?(ticket: number): void;
   /** After a trap: makes the machine again in the new instance, counts what still runs, and returns the waiters to reject. */
   rebuild(error: RuntimeTrapError): () => void;
 }
@@ -56,6 +65,9 @@ const AREA_CELLS = LIST + 56;
 /** The longest delay a timer takes: beyond it `setTimeout` fires at once. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
+/** What is sooner than this gets a timer where many requests share one instance. */
+const NEAR = 5000;
+
 /** The exports that every world has. */
 export interface WorldBindings {
   __wbg_set_wasm(exports: WebAssembly.Exports): void;
@@ -70,7 +82,7 @@ export interface WorldBindings {
 }
 
 interface Registration {
-  readonly weak: WeakRef<Handle>;
+  readonly weak: ReturnType<typeof weakly<Handle>>;
   // Held while somebody waits for the handle, who may have no other hold on it than the promise.
   strong: Handle | undefined;
 }
@@ -96,16 +108,19 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   let watchesVisibility = false;
 
   const registrations = new Map<number, Registration>();
-  const forgotten = new FinalizationRegistry<{
-    id: number;
-    registration: Registration;
-    drop: (id: number) => void;
-  }>(({ id, registration, drop }) => {
-    // After a trap the number may be another handle's.
-    if (registrations.get(id) !== registration) return;
-    registrations.delete(id);
-    drop(id);
-  });
+  const forgotten =
+    typeof FinalizationRegistry === "function"
+      ? new FinalizationRegistry<{
+          id: number;
+          registration: Registration;
+          drop: (id: number) => void;
+        }>(({ id, registration, drop }) => {
+          // After a trap the number may be another handle's.
+          if (registrations.get(id) !== registration) return;
+          registrations.delete(id);
+          drop(id);
+        })
+      : undefined;
 
   /** Loads a compiled module, or does nothing when the same one is loaded already. */
   function load(module: WebAssembly.Module): void {
@@ -179,9 +194,9 @@ export function createInstance(bindings: WorldBindings, glue: string) {
 
   /** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
   function register(handle: Handle, id: number, drop: (id: number) => void): void {
-    const registration = { weak: new WeakRef(handle), strong: undefined };
+    const registration = { weak: weakly(handle), strong: undefined };
     registrations.set(id, registration);
-    forgotten.register(handle, { id, registration, drop }, handle);
+    forgotten?.register(handle, { id, registration, drop }, handle);
   }
 
   /** Keeps a handle alive while somebody waits for it, and the process with it. */
@@ -205,7 +220,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   function unregister(handle: Handle, id: number): void {
     hold(id, undefined);
     registrations.delete(id);
-    forgotten.unregister(handle);
+    forgotten?.unregister(handle);
   }
 
   /** Carries out what the last call decided, and keeps the timer right. */
@@ -240,7 +255,11 @@ export function createInstance(bindings: WorldBindings, glue: string) {
       if (taken < (view[WAKES] as number)) {
         const at = TRAY + WAKE_CELLS * taken++;
         const handle = handleOf(view[at] as number);
-        handle?.wake(view[at + 1] as number, view[at + 2] as number, view[at + 3] as number);
+        const ticket = view[at + 1] as number;
+        const why = view[at + 2] as number;
+        const number = view[at + 3] as number;
+        if (attendant === undefined) handle?.wake(ticket, why, number);
+        else if (handle !== undefined) attendant.wake(handle, ticket, why, number, carry);
       } else {
         view[WAKES] = taken = 0;
         if (view[MORE] !== 0) bindings.world_wake();
@@ -252,6 +271,16 @@ export function createInstance(bindings: WorldBindings, glue: string) {
       const [from, to] = [view[LIST + 1] as number, view[LIST + 2] as number];
       handleOf(view[LIST] as number)?.changed?.(from, to);
     }
+  }
+
+  /** Carries out one decision, in the request of the one it is about. */
+  function carry(handle: Handle, ticket: number, why: number, number: number): void {
+    try {
+      handle.wake(ticket, why, number);
+    } catch (error) {
+      if (trapped(error) === error) throw error;
+    }
+    settle();
   }
 
   function handleOf(id: number): Handle | undefined {
@@ -273,6 +302,8 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     timer = undefined;
     armedAt = at;
     if (at === Number.POSITIVE_INFINITY) return;
+    // Those who wait look at what is overdue themselves; a timer for what is far would be set anew with every task.
+    if (attendant !== undefined && at - now() > NEAR) return;
     timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
     keepProcess();
     if (!watchesVisibility && typeof document !== "undefined") {
@@ -307,7 +338,10 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     if (!(error instanceof WebAssembly.RuntimeError) || compiled === undefined) return error;
     const trap = new RuntimeTrapError(`The wasm module trapped: ${error.message}`, { cause: error });
     const alive = [...handles()];
-    for (const handle of alive) forgotten.unregister(handle);
+    for (const handle of alive) {
+      forgotten?.unregister(handle);
+      attendant?.forget(handle);
+    }
     registrations.clear();
     waitedFor = 0;
     instantiate(compiled);
@@ -319,6 +353,9 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   }
 
   worlds.push(handles);
+  overdue.push(() => {
+    if (armedAt <= now()) tick();
+  });
   return {
     load,
     loaded,

@@ -9,9 +9,11 @@ import { attach, nameLocks } from "./kin-graph.js";
 import { LockNames } from "./lock-names.js";
 import { type LockOwner, numberOf, release } from "./lock-owners.js";
 import { abortSignal, milliseconds, object, reject as refuse } from "./options.js";
+import { attendant, inRequestOf } from "./presence.js";
 import { CONFLICT, DEADLOCK } from "./refusal.js";
 import { onAbort } from "./signals.js";
 import { area, ask, hold, open, register, settle } from "./store.js";
+import { weakly } from "./weak.js";
 import type { Lease } from "./work.js";
 
 export type { LockOwner } from "./lock-owners.js";
@@ -88,10 +90,12 @@ interface Waiter {
   readonly resolve: (lease: LockLease) => void;
   readonly reject: (reason: unknown) => void;
   unwatch: () => void;
+  /** Asks anew. */
+  readonly again: () => void;
 }
 
 // Which set a step of a chain is about: one graph stands over all of them.
-const sets = new Map<number, WeakRef<LockSet>>();
+const sets = new Map<number, ReturnType<typeof weakly<LockSet>>>();
 
 /**
  * Locks by name, several at a time, that cannot hang unseen.
@@ -211,10 +215,12 @@ export class LockSet implements Handle {
   close(): void {
     this.#closed = true;
     for (const [ticket, { claim, reject }] of [...this.#waiters]) {
-      this.#leave(ticket);
-      this.#over(claim);
+      inRequestOf(this, ticket, () => {
+        if (this.#leave(ticket) === undefined) return;
+        this.#over(claim);
+        reject(this.#ended());
+      });
       ask(() => bindings.locks_leave(this.#id, now(), ticket));
-      reject(this.#ended());
     }
     settle();
   }
@@ -238,6 +244,22 @@ export class LockSet implements Handle {
     }
   }
 
+  /** @internal Who waits is not there any more, as far as anybody can tell. */
+  forsake(ticket: number): (() => void) | undefined {
+    const waiter = this.#leave(ticket);
+    if (waiter === undefined) return undefined;
+    ask(() => bindings.locks_leave(this.#id, now(), ticket));
+    this.#over(waiter.claim);
+    settle();
+    judgeSoon();
+    return () => waiter.again();
+  }
+
+  /** @internal Whoever held these has not said anything for as long as a lease lasts. */
+  lapse(ticket: number): void {
+    for (const lease of this.#leases) if (lease.ticket === ticket) lease.release();
+  }
+
   /** @internal Starts again after a trap with the same leases. */
   rebuild(error: RuntimeTrapError): () => void {
     const waiters = [...this.#waiters.values()];
@@ -248,6 +270,7 @@ export class LockSet implements Handle {
     for (const lease of this.#leases) {
       // Those were held together before, so they can be now; an answer for owners or requests alike begins with the ticket.
       lease.ticket = this.#ask({ ...lease.claim, unit: true, timeout: 0 });
+      attendant?.lease(this, lease.ticket, attendant.leaseTimeout);
     }
     return () => {
       for (const waiter of waiters) {
@@ -267,33 +290,54 @@ export class LockSet implements Handle {
     return new Promise((resolve, reject) => {
       const { owner, timeout = usual, signal } = object("options", options) ?? {};
       milliseconds("timeout", timeout);
-      abortSignal("signal", signal)?.throwIfAborted();
-      // One that is closed may still have a lock free, but nobody waits for one.
-      const claim = this.#claim(names, unit, owner, this.#closed ? 0 : timeout);
-      const answer = this.#ask(claim);
-      if (answer < TICKET_SPAN) {
-        resolve(this.#grant(answer, claim));
-      } else if (answer >= 3 * TICKET_SPAN) {
-        const error = this.#error(answer - 3 * TICKET_SPAN, -1, claim);
-        this.#over(claim);
-        reject(this.#closed ? this.#ended() : error);
-      } else {
-        const ticket = answer - TICKET_SPAN;
-        const waiter: Waiter = { claim, resolve, reject, unwatch: () => {} };
-        waiter.unwatch = onAbort(signal, () => {
-          this.#leave(ticket);
-          this.#over(claim);
-          ask(() => bindings.locks_leave(this.#id, now(), ticket));
-          reject(signal?.reason);
-          settle();
-        });
-        if (this.#waiters.size === 0) hold(this.#id, this);
-        this.#waiters.set(ticket, waiter);
-      }
-      this.#warn();
-      settle();
-      judgeSoon();
+      abortSignal("signal", signal);
+      this.#enter(names, unit, owner, timeout, signal, resolve, reject);
     });
+  }
+
+  #enter(
+    names: string | readonly string[],
+    unit: boolean,
+    owner: LockOwner | undefined,
+    timeout: number,
+    signal: AbortSignal | undefined,
+    resolve: (lease: LockLease) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    signal?.throwIfAborted();
+    // One that is closed may still have a lock free, but nobody waits for one.
+    const claim = this.#claim(names, unit, owner, this.#closed ? 0 : timeout);
+    const answer = this.#ask(claim);
+    if (answer < TICKET_SPAN) {
+      resolve(this.#grant(answer, claim));
+    } else if (answer >= 3 * TICKET_SPAN) {
+      const error = this.#error(answer - 3 * TICKET_SPAN, -1, claim);
+      this.#over(claim);
+      reject(this.#closed ? this.#ended() : error);
+    } else {
+      const ticket = answer - TICKET_SPAN;
+      const again = () => {
+        try {
+          this.#enter(names, unit, owner, timeout, signal, resolve, reject);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const waiter: Waiter = { claim, resolve, reject, unwatch: () => {}, again };
+      waiter.unwatch = onAbort(signal, () => {
+        this.#leave(ticket);
+        this.#over(claim);
+        ask(() => bindings.locks_leave(this.#id, now(), ticket));
+        reject(signal?.reason);
+        settle();
+      });
+      if (this.#waiters.size === 0) hold(this.#id, this);
+      this.#waiters.set(ticket, waiter);
+      attendant?.sit(this, ticket, timeout);
+    }
+    this.#warn();
+    settle();
+    judgeSoon();
   }
 
   #ended(): ClosedError {
@@ -330,8 +374,10 @@ export class LockSet implements Handle {
 
   #grant(ticket: number, claim: Claim): LockLease {
     this.#granted += 1;
-    const lease = new Held(ticket, claim, this.#inOrder(claim.names), (ended) => {
+    const renew = (ms: number) => attendant?.renew(this, lease.ticket, ms) !== false;
+    const lease: Held = new Held(ticket, claim, this.#inOrder(claim.names), renew, (ended) => {
       if (!this.#leases.delete(ended)) return;
+      attendant?.endLease(this, ended.ticket);
       ask(() => bindings.locks_leave(this.#id, now(), ended.ticket));
       this.#over(claim);
       settle();
@@ -339,6 +385,7 @@ export class LockSet implements Handle {
       this.#names.sweep((lock) => bindings.locks_waiting(this.#id, lock) < 0);
     });
     this.#leases.add(lease);
+    attendant?.lease(this, ticket, attendant.leaseTimeout);
     return lease;
   }
 
@@ -355,6 +402,7 @@ export class LockSet implements Handle {
     const waiter = this.#waiters.get(ticket);
     if (waiter === undefined) return undefined;
     this.#waiters.delete(ticket);
+    attendant?.rise(this, ticket);
     waiter.unwatch();
     if (this.#waiters.size === 0) hold(this.#id, undefined);
     return waiter;
@@ -418,7 +466,7 @@ export class LockSet implements Handle {
   }
 
   #register(): void {
-    sets.set(this.#id, new WeakRef<LockSet>(this));
+    sets.set(this.#id, weakly<LockSet>(this));
     register(this, this.#id, (id) => {
       sets.delete(id);
       bindings.locks_drop(id);
@@ -453,20 +501,28 @@ class Held implements LockLease {
   readonly names: readonly string[];
   readonly claim: Claim;
   ticket: number;
+  readonly #renew: (ms: number) => boolean;
   #release: ((lease: Held) => void) | undefined;
 
-  constructor(ticket: number, claim: Claim, names: readonly string[], release: (lease: Held) => void) {
+  constructor(
+    ticket: number,
+    claim: Claim,
+    names: readonly string[],
+    renew: (ms: number) => boolean,
+    release: (lease: Held) => void,
+  ) {
     leases += 1;
     this.id = leases;
     this.ticket = ticket;
     this.claim = claim;
     this.names = names;
+    this.#renew = renew;
     this.#release = release;
   }
 
-  /** Locks do not expire: true as long as they are held. */
-  renew(): boolean {
-    return this.#release !== undefined;
+  /** Locks do not expire, except where a holder may vanish without a word: true as long as they are held. */
+  renew(ms?: number): boolean {
+    return this.#release !== undefined && this.#renew(ms ?? attendant?.leaseTimeout ?? 0);
   }
 
   release(): void {

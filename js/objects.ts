@@ -8,6 +8,7 @@ import { type Handle, LIST, TICKET_SPAN } from "./instance.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
 import { callable, integer, milliseconds, object, reject as refuse } from "./options.js";
+import { attendant, own } from "./presence.js";
 import { CLOSED } from "./refusal.js";
 import { onAbort } from "./signals.js";
 import { area, ask, open, register, settle } from "./store.js";
@@ -154,6 +155,7 @@ export class Objects<T> implements Handle {
       this.#resetting.add(now() - began);
     }
     const kept = ask(() => bindings.objects_give_back(this.#id, now(), thing.ticket, good ? 1 : 0)) === 1;
+    attendant?.endLease(this, thing.ticket);
     if (kept) thing.state = "idle";
     else this.#destroy(thing);
     this.#settle();
@@ -164,7 +166,7 @@ export class Objects<T> implements Handle {
     this.#closed = true;
     this.#call(() => bindings.objects_close(this.#id, now()));
     if (this.#things.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#empty.push(resolve));
+    return new Promise((resolve) => this.#empty.push(own(resolve)));
   }
 
   metrics(): ObjectMetrics {
@@ -203,6 +205,24 @@ export class Objects<T> implements Handle {
     this.#waiters.wake(ticket, why);
   }
 
+  /** @internal Who waits is not there any more: what it was given goes to the next. */
+  forsake(ticket: number): (() => void) | undefined {
+    return this.#waiters.forsake(ticket, false);
+  }
+
+  /** @internal Whoever has this object has not said anything for as long as a lease lasts: its place is free again. */
+  lapse(ticket: number): void {
+    const thing = this.#things.get(ticket);
+    if (thing === undefined || thing.state === "idle") return;
+    ask(() =>
+      thing.state === "making"
+        ? bindings.objects_failed(this.#id, now(), ticket)
+        : bindings.objects_give_back(this.#id, now(), ticket, 0),
+    );
+    this.#remove(thing);
+    this.#settle();
+  }
+
   /** @internal Destroys what time has taken. */
   errand(): void {
     this.#sweep();
@@ -229,46 +249,59 @@ export class Objects<T> implements Handle {
   }
 
   #grant(key: string, wait: ParsedWait): Promise<Thing<T>> {
-    return new Promise((resolve, reject) => {
-      const id = this.#keys.id(key);
-      this.#use(id, 1);
-      const answer = ask(() => bindings.objects_acquire(this.#id, now(), id, wait.timeout));
-      const over = () => this.#use(id, -1);
-      if (answer >= 3 * TICKET_SPAN) {
-        reject(this.#refusal(answer - 3 * TICKET_SPAN, wait.timeout));
+    return new Promise((resolve, reject) => this.#enter(key, wait, resolve, reject));
+  }
+
+  #enter(
+    key: string,
+    wait: ParsedWait,
+    resolve: (thing: Thing<T>) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    const id = this.#keys.id(key);
+    this.#use(id, 1);
+    const answer = ask(() => bindings.objects_acquire(this.#id, now(), id, wait.timeout));
+    const over = () => this.#use(id, -1);
+    if (answer >= 3 * TICKET_SPAN) {
+      reject(this.#refusal(answer - 3 * TICKET_SPAN, wait.timeout));
+      over();
+    } else if (answer >= TICKET_SPAN && answer < 2 * TICKET_SPAN) {
+      const waiter = answer - TICKET_SPAN;
+      this.#waiting += 1;
+      const left = () => {
+        this.#waiting -= 1;
         over();
-      } else if (answer >= TICKET_SPAN && answer < 2 * TICKET_SPAN) {
-        const waiter = answer - TICKET_SPAN;
-        this.#waiting += 1;
-        const left = () => {
-          this.#waiting -= 1;
-          over();
-        };
-        const come = () => {
-          resolve(
-            this.#granted(
-              ask(() => bindings.objects_claim(this.#id, waiter)),
-              id,
-            ),
-          );
-          left();
-        };
-        this.#waiters.enter(waiter, wait, come, (reason) => {
-          reject(reason);
-          left();
-        });
-      } else {
-        resolve(this.#granted(answer, id));
-        over();
-      }
-      this.#settle();
-    });
+      };
+      const come = () => {
+        resolve(
+          this.#granted(
+            ask(() => bindings.objects_claim(this.#id, waiter)),
+            id,
+          ),
+        );
+        left();
+      };
+      const refuse = (reason: unknown) => {
+        reject(reason);
+        left();
+      };
+      const gone = () => {
+        left();
+        return () => this.#enter(key, wait, resolve, reject);
+      };
+      this.#waiters.enter(waiter, wait, come, refuse, gone);
+    } else {
+      resolve(this.#granted(answer, id));
+      over();
+    }
+    this.#settle();
   }
 
   #granted(answer: number, key: number): Thing<T> {
     const makes = answer >= 2 * TICKET_SPAN;
     const ticket = makes ? answer - 2 * TICKET_SPAN : answer;
     const there = this.#things.get(ticket);
+    attendant?.lease(this, ticket, attendant.leaseTimeout);
     if (!makes && there !== undefined) {
       there.state = "used";
       return there;
@@ -347,7 +380,10 @@ export class Objects<T> implements Handle {
   }
 
   #remove(thing: Thing<T>): void {
-    if (this.#things.get(thing.ticket) === thing) this.#things.delete(thing.ticket);
+    // A lease that was over has taken it out before.
+    if (this.#things.get(thing.ticket) !== thing) return;
+    this.#things.delete(thing.ticket);
+    attendant?.endLease(this, thing.ticket);
     this.#use(thing.key, -1);
     if (!this.#closed || this.#things.size > 0) return;
     for (const resolve of this.#empty.splice(0)) resolve();

@@ -14,6 +14,7 @@ import {
   object,
   reject,
 } from "./options.js";
+import { attendant } from "./presence.js";
 import { parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { type RetryOptions, RetryPolicy } from "./retry.js";
 import { type Extra, type TaskContext, workOf } from "./work.js";
@@ -162,7 +163,10 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
       onTimeout === undefined
         ? 0
         : ["release", "hold"].indexOf(choice("onTimeout", onTimeout, ["release", "hold"])),
-    leaseTimeout: optionalMilliseconds("leaseTimeout", leaseTimeout),
+    leaseTimeout:
+      leaseTimeout === undefined
+        ? (attendant?.leaseTimeout ?? Number.POSITIVE_INFINITY)
+        : milliseconds("leaseTimeout", leaseTimeout),
     rules: parseRateOptions("rate", rate),
     breaker: parseBreaker(breaker, name),
     retry: retry === undefined ? undefined : new RetryPolicy("retry", retry, name),

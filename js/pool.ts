@@ -21,6 +21,7 @@ import {
   parseRunOptions,
   type RunOptions,
 } from "./pool-options.js";
+import { attendant, inRequestOf, own } from "./presence.js";
 import { layRules } from "./rate-options.js";
 import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
 import type { RetryPolicy } from "./retry.js";
@@ -384,7 +385,7 @@ export class Pool {
   /** Resolves when nothing runs and nobody waits. */
   onIdle(): Promise<void> {
     if (this.#pending === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    return new Promise((resolve) => this.#whenIdle.push(own(resolve)));
   }
 
   /**
@@ -507,6 +508,7 @@ export class Pool {
         // One that shares a signal with many may be granted while the others leave.
         if (work.extra?.signal?.aborted === true) this.#cancel(work, work.extra.signal.reason);
         else {
+          if (attendant !== undefined) this.#claim(work);
           if (told !== 0) began(work);
           this.#start(work, readAt);
         }
@@ -529,6 +531,22 @@ export class Pool {
     }
   }
 
+  /** @internal Who waits is not there any more, as far as anybody can tell. */
+  forsake(ticket: number): (() => void) | undefined {
+    const work = this.#works[ticket & INDEX_MASK];
+    if (work?.ticket !== ticket || work.state !== WAITING) return undefined;
+    this.#forget(work);
+    this.#call(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
+    this.#over();
+    return () => {
+      work.state = WAITING;
+      const { extra } = work;
+      // Its key was given back with its place.
+      if (extra !== undefined) work.extra = { ...extra, keyId: this.#keys.intern(extra.key) };
+      this.#admit(work);
+    };
+  }
+
   /** @internal Makes the machine again after a trap. */
   rebuild(error: RuntimeTrapError): () => void {
     this.#id = this.#open();
@@ -546,9 +564,11 @@ export class Pool {
     this.#displaced.clear();
     for (const work of [...running, ...abandoned]) {
       // One whose time is over and that holds its slot has been told already.
-      const rest = work.aborted ? Number.POSITIVE_INFINITY : work.endsAt - now();
-      const atEnd = work.task === undefined ? 2 : this.#config.atEnd;
-      work.ticket = bindings.pool_adopt(this.#id, readAt, work.extra?.weight ?? 1, Math.max(0, rest), atEnd);
+      const leased = isLeased(work, this.#config);
+      const rest = leased && work.task !== undefined ? this.#config.leaseTimeout : work.endsAt - now();
+      const atEnd = leased ? 2 : this.#config.atEnd;
+      const most = work.aborted ? Number.POSITIVE_INFINITY : Math.max(0, rest);
+      work.ticket = bindings.pool_adopt(this.#id, readAt, work.extra?.weight ?? 1, most, atEnd);
       this.#works[work.index] = work;
     }
     for (const { ticket } of abandoned) bindings.pool_cancel(this.#id, readAt, ticket);
@@ -572,13 +592,11 @@ export class Pool {
     const name = work.extra?.name;
     const what = name === undefined ? "the task" : `task "${name}"`;
     this.#events.emit("deadlock", { id: work.id, ...(name === undefined ? {} : { name }), chain });
-    this.#cancel(
-      work,
-      new DeadlockError(
-        `Pool "${this.name}" refused ${what}: it would never start: ${chain.join(", ")}`,
-        chain,
-      ),
+    const error = new DeadlockError(
+      `Pool "${this.name}" refused ${what}: it would never start: ${chain.join(", ")}`,
+      chain,
     );
+    inRequestOf(this, work.ticket, () => void this.#cancel(work, error));
   }
 
   /** @internal When a lease ends, in epoch milliseconds. */
@@ -592,7 +610,7 @@ export class Pool {
   renew(work: Work, ms?: number): boolean {
     const span =
       ms === undefined
-        ? work.task === undefined
+        ? isLeased(work, this.#config)
           ? this.#config.leaseTimeout
           : this.#timeoutOf(work)
         : milliseconds("ms", ms);
@@ -608,10 +626,8 @@ export class Pool {
   giveBack(work: Work): void {
     // A task's own slots go back when it settles: its lease is a view.
     if (work.task !== undefined) return;
-    if (work.state === LAPSED) {
-      work.state = OVER;
-      this.#call(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
-    } else this.#finish(work, SUCCESS);
+    if (work.state === LAPSED) this.#late(work);
+    else this.#finish(work, SUCCESS);
   }
 
   #nothingStarts({ active, queued, waitingForRoom, oldestRun }: PoolMetrics): boolean {
@@ -738,6 +754,7 @@ export class Pool {
     const at = now();
     const config = this.#config;
     const lease = work.task === undefined;
+    const leased = lease || (attendant !== undefined && isLeased(work, config));
     let answer: number;
     try {
       seed();
@@ -752,8 +769,8 @@ export class Pool {
               0,
               config.waitTimeout,
               Infinity,
-              lease ? config.leaseTimeout : config.timeout,
-              lease ? 2 : config.atEnd,
+              leased ? config.leaseTimeout : config.timeout,
+              leased ? 2 : config.atEnd,
             )
           : bindings.pool_request(
               this.#id,
@@ -764,8 +781,8 @@ export class Pool {
               extra.keyId,
               extra.patience,
               fromEpoch(extra.deadline),
-              lease ? config.leaseTimeout : extra.timeout,
-              lease ? 2 : config.atEnd,
+              leased ? config.leaseTimeout : extra.timeout,
+              leased ? 2 : config.atEnd,
             );
     } catch (error) {
       this.#keys.release(extra);
@@ -793,7 +810,10 @@ export class Pool {
     }
     if (extra?.parent !== undefined) entered(work, tag !== 0);
     if (tag === 0) this.#start(work, at);
-    else if (tag === 1) extra?.accepted?.();
+    else {
+      if (attendant !== undefined) attendant.sit(this, ticket, this.#patienceOf(work, at));
+      if (tag === 1) extra?.accepted?.();
+    }
     return -1;
   }
 
@@ -812,6 +832,8 @@ export class Pool {
       work.resolve(new HeldLease(work));
       return;
     }
+    if (attendant !== undefined)
+      attendant.stay(this, work.ticket, isLeased(work, this.#config) ? Infinity : work.endsAt - at);
     let result: unknown;
     try {
       const { frame } = work;
@@ -858,7 +880,11 @@ export class Pool {
   /** The function has settled, or the lease was released. */
   #finish(work: Work, outcome: number): void {
     const { state } = work;
-    if (state === OVER) return;
+    if (state >= OVER) {
+      // A task that ran longer than its lease: its slots are somebody else's by now.
+      if (state === LAPSED && work.task !== undefined) this.#late(work);
+      return;
+    }
     this.#forget(work);
     if (state === RUNNING) this.#pending -= 1;
     try {
@@ -868,6 +894,26 @@ export class Pool {
     }
     settle();
     if (this.#pending === 0 && state === RUNNING) this.#idle();
+  }
+
+  #late(work: Work): void {
+    work.state = OVER;
+    this.#call(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
+  }
+
+  /** In its own request, it takes what it was handed: from now on its lease runs. */
+  #claim(work: Work): void {
+    attendant?.rise(this, work.ticket);
+    const at = now();
+    if (isLeased(work, this.#config))
+      bindings.pool_renew(this.#id, at, work.ticket, this.#config.leaseTimeout);
+  }
+
+  #patienceOf(work: Work, at: number): number {
+    const { extra } = work;
+    return extra === undefined
+      ? this.#config.waitTimeout
+      : Math.min(extra.patience, fromEpoch(extra.deadline) - at);
   }
 
   #cancel(work: Work, reason: unknown): boolean {
@@ -899,7 +945,7 @@ export class Pool {
   }
 
   #expire(work: Work): void {
-    if (work.task === undefined) {
+    if (isLeased(work, this.#config)) {
       // A lease that nobody renewed; its holder finds out when it tries to.
       this.#forget(work);
       work.state = LAPSED;
@@ -926,6 +972,7 @@ export class Pool {
       this.#unwatch(work);
       work.abort(error);
       work.reject(error);
+      attendant?.rise(this, work.ticket);
     }
   }
 
@@ -933,6 +980,7 @@ export class Pool {
   #leaveRunning(work: Work, reason: unknown): void {
     work.state = ABANDONED;
     if (told !== 0) left(work);
+    if (attendant !== undefined) attendant.rise(this, work.ticket);
     this.#unwatch(work);
     work.abort(reason);
     work.reject(reason);
@@ -963,6 +1011,7 @@ export class Pool {
 
   #release(work: Work): void {
     work.state = OVER;
+    if (attendant !== undefined) attendant.rise(this, work.ticket);
     if (told !== 0) over(work);
     if (work.extra === undefined) return;
     this.#unwatch(work);
@@ -1034,6 +1083,16 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
   "NEVER_POSSIBLE",
   "DEADLOCK",
 ]);
+
+/** Whether what ends its time is its lease: always for leases, and for tasks without a timeout where holders may vanish. */
+function isLeased(work: Work, config: PoolConfig): boolean {
+  if (work.task === undefined) return true;
+  if (attendant === undefined) return false;
+  const { extra } = work;
+  return extra === undefined
+    ? config.timeout === Infinity
+    : extra.timeout === Infinity && extra.deadline === Infinity;
+}
 
 function isRefusal(error: unknown): boolean {
   return error instanceof TidegateError

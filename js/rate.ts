@@ -7,6 +7,7 @@ import { type Disposer, Events } from "./events.js";
 import * as bindings from "./generated/core_bg.js";
 import { GRANTED, type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { abortSignal, integer, milliseconds, reject } from "./options.js";
+import { attendant } from "./presence.js";
 import { layRules, parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
 import { CLOSED, limited, NEVER_POSSIBLE, QUEUE_TIMEOUT } from "./refusal.js";
 import { onAbort } from "./signals.js";
@@ -43,6 +44,8 @@ interface Waiter {
   readonly reject: (reason: unknown) => void;
   /** No longer to be told of an abort. */
   readonly unwatch: () => void;
+  /** Asks anew. */
+  readonly again: () => void;
 }
 
 /**
@@ -122,33 +125,51 @@ export class RateLimiter implements Handle {
       const signal = abortSignal("signal", options.signal);
       const timeout =
         options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
-      if (signal?.aborted === true) throw signal.reason;
-      let answer: number;
-      try {
-        answer = bindings.limiter_request(this.#id, now(), cost, timeout);
-      } catch (error) {
-        throw trapped(error);
-      }
-      if (answer >= 3 * TICKET_SPAN) {
-        const error = this.#error(answer - 3 * TICKET_SPAN, detail(), timeout);
-        settle();
-        if (this.#events.heard("denied")) this.#events.emit("denied", { cost });
-        throw error;
-      }
-      if (answer < TICKET_SPAN) {
-        settle();
-        resolve();
-        return;
-      }
-      const ticket = answer - TICKET_SPAN;
-      if (this.#waiters.size === 0) hold(this.#id, this);
-      const unwatch = onAbort(signal, () => {
-        this.#leave(ticket)?.reject(signal?.reason);
-        this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
-      });
-      this.#waiters.set(ticket, { timeout, resolve, reject, unwatch });
-      settle();
+      this.#enter(cost, timeout, signal, resolve, reject);
     });
+  }
+
+  #enter(
+    cost: number,
+    timeout: number,
+    signal: AbortSignal | undefined,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    if (signal?.aborted === true) throw signal.reason;
+    let answer: number;
+    try {
+      answer = bindings.limiter_request(this.#id, now(), cost, timeout);
+    } catch (error) {
+      throw trapped(error);
+    }
+    if (answer >= 3 * TICKET_SPAN) {
+      const error = this.#error(answer - 3 * TICKET_SPAN, detail(), timeout);
+      settle();
+      if (this.#events.heard("denied")) this.#events.emit("denied", { cost });
+      throw error;
+    }
+    if (answer < TICKET_SPAN) {
+      settle();
+      resolve();
+      return;
+    }
+    const ticket = answer - TICKET_SPAN;
+    if (this.#waiters.size === 0) hold(this.#id, this);
+    const unwatch = onAbort(signal, () => {
+      this.#leave(ticket)?.reject(signal?.reason);
+      this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
+    });
+    const again = () => {
+      try {
+        this.#enter(cost, timeout, signal, resolve, reject);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    this.#waiters.set(ticket, { timeout, resolve, reject, unwatch, again });
+    attendant?.sit(this, ticket, timeout);
+    settle();
   }
 
   /** Lets nobody pass for so many milliseconds: the answer to a `Retry-After`. */
@@ -198,6 +219,14 @@ export class RateLimiter implements Handle {
     else waiter.reject(this.#error(why - REFUSED, number, waiter.timeout));
   }
 
+  /** @internal Who waits is not there any more, as far as anybody can tell. */
+  forsake(ticket: number): (() => void) | undefined {
+    const waiter = this.#leave(ticket);
+    if (waiter === undefined) return undefined;
+    this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
+    return waiter.again;
+  }
+
   /** @internal Starts again after a trap, with every token counted as taken. */
   rebuild(error: RuntimeTrapError): () => void {
     const waiters = [...this.#waiters.values()];
@@ -225,6 +254,7 @@ export class RateLimiter implements Handle {
     const waiter = this.#waiters.get(ticket);
     if (waiter === undefined) return undefined;
     this.#waiters.delete(ticket);
+    attendant?.rise(this, ticket);
     waiter.unwatch();
     if (this.#waiters.size === 0) hold(this.#id, undefined);
     return waiter;

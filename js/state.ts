@@ -16,6 +16,7 @@ import type { LockOwner } from "./lock-owners.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
+import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { area, ask, hold, open, register, settle } from "./store.js";
 
@@ -89,6 +90,8 @@ interface Waiter {
   readonly reject: (reason: unknown) => void;
   readonly timeout: number;
   readonly unwatch: () => void;
+  /** Asks anew. */
+  readonly again: () => void;
 }
 
 interface Prefix {
@@ -209,6 +212,7 @@ export class VersionedState<V> implements Handle {
     signal?.throwIfAborted();
     const id = this.#intern(text("key", key));
     const ticket = this.#ticket(ask(() => bindings.state_begin_update(this.#id, id)));
+    attendant?.lease(this, ticket, attendant.leaseTimeout);
     const machine = this.#id;
     const trap = this.#trap;
     let over = false;
@@ -233,6 +237,7 @@ export class VersionedState<V> implements Handle {
         if (step === -1) await this.#turn(ticket, id, signal);
       }
     } finally {
+      attendant?.endLease(this, ticket);
       if (same()) {
         if (!over) ask(() => bindings.state_leave(this.#id, ticket));
         this.#settle();
@@ -282,23 +287,43 @@ export class VersionedState<V> implements Handle {
       const timeout =
         options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
       signal?.throwIfAborted();
-      const seen = this.get(key);
-      if (seen !== undefined && predicate(seen.value)) {
-        resolve(seen.value);
-        return;
-      }
-      const id = this.#intern(key);
-      const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
-      const look = () => {
-        const entry = this.#entries[id];
-        if (entry === undefined || !predicate(entry.value)) return false;
-        ask(() => bindings.state_leave(this.#id, ticket));
-        resolve(entry.value);
-        return true;
-      };
-      this.#wait(ticket, { id, look, reject, timeout }, signal, told && this.#tellWait(ticket, key, told));
-      this.#settle();
+      this.#enter(key, predicate, timeout, told, signal, resolve, reject);
     });
+  }
+
+  #enter(
+    key: string,
+    predicate: (value: V) => boolean,
+    timeout: number,
+    told: Told | undefined,
+    signal: AbortSignal | undefined,
+    resolve: (value: V) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    const seen = this.get(key);
+    if (seen !== undefined && predicate(seen.value)) {
+      resolve(seen.value);
+      return;
+    }
+    const id = this.#intern(key);
+    const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
+    const look = () => {
+      const entry = this.#entries[id];
+      if (entry === undefined || !predicate(entry.value)) return false;
+      ask(() => bindings.state_leave(this.#id, ticket));
+      resolve(entry.value);
+      return true;
+    };
+    const again = () => {
+      try {
+        this.#enter(key, predicate, timeout, told, signal, resolve, reject);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const waiter = { id, look, reject, timeout, again };
+    this.#wait(ticket, waiter, signal, told && this.#tellWait(ticket, key, told));
+    this.#settle();
   }
 
   /** All entries as they are now, by key. */
@@ -358,6 +383,23 @@ export class VersionedState<V> implements Handle {
     }
     this.#leave(ticket);
     this.#forgetIfIdle(waiter.id);
+  }
+
+  /** @internal Who waits is not there any more, as far as anybody can tell. */
+  forsake(ticket: number): (() => void) | undefined {
+    const waiter = this.#waiters.get(ticket);
+    if (waiter === undefined) return undefined;
+    this.#leave(ticket);
+    ask(() => bindings.state_leave(this.#id, ticket));
+    this.#settle();
+    this.#forgetIfIdle(waiter.id);
+    return waiter.again;
+  }
+
+  /** @internal An update has not said anything for as long as a lease lasts: the turn is the next one's. */
+  lapse(ticket: number): void {
+    ask(() => bindings.state_leave(this.#id, ticket));
+    this.#settle();
   }
 
   /** @internal Starts again after a trap with the same values, under versions above all that there were. */
@@ -436,7 +478,8 @@ export class VersionedState<V> implements Handle {
         return why === GRANTED;
       };
       signal?.throwIfAborted();
-      this.#wait(ticket, { id, look, reject, timeout: Number.POSITIVE_INFINITY }, signal);
+      const again = () => reject(new ConflictError(`State "${this.#name}" took an update for given up`, []));
+      this.#wait(ticket, { id, look, reject, timeout: Number.POSITIVE_INFINITY, again }, signal);
       settle();
     });
   }
@@ -448,15 +491,16 @@ export class VersionedState<V> implements Handle {
     return waitsFor(owner, writers, label, (chain) => {
       const waiter = this.#waiters.get(ticket);
       if (waiter === undefined) return;
-      ask(() => bindings.state_leave(this.#id, ticket));
-      this.#leave(ticket);
-      waiter.reject(
-        new DeadlockError(
-          `State "${this.#name}": waiting for "${key}" would never end: ${chain.join(", ")}`,
-          chain,
-        ),
+      const error = new DeadlockError(
+        `State "${this.#name}": waiting for "${key}" would never end: ${chain.join(", ")}`,
+        chain,
       );
-      this.#forgetIfIdle(waiter.id);
+      ask(() => bindings.state_leave(this.#id, ticket));
+      inRequestOf(this, ticket, () => {
+        this.#leave(ticket);
+        waiter.reject(error);
+        this.#forgetIfIdle(waiter.id);
+      });
     });
   }
 
@@ -479,12 +523,14 @@ export class VersionedState<V> implements Handle {
       over?.();
     };
     this.#waiters.set(ticket, { ...waiter, unwatch });
+    attendant?.sit(this, ticket, waiter.timeout);
   }
 
   #leave(ticket: number): void {
     const waiter = this.#waiters.get(ticket);
     if (waiter === undefined) return;
     this.#waiters.delete(ticket);
+    attendant?.rise(this, ticket);
     waiter.unwatch();
     if (this.#waiters.size === 0) hold(this.#id, undefined);
   }

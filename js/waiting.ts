@@ -2,6 +2,7 @@
 
 import { type Handle, REFUSED } from "./instance.js";
 import { abortSignal, milliseconds, object } from "./options.js";
+import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { hold } from "./store.js";
 
@@ -32,6 +33,8 @@ interface Seat {
   readonly reject: (reason: unknown) => void;
   readonly timeout: number;
   readonly unwatch: () => void;
+  /** It is taken for gone; gives what asks anew. */
+  readonly gone: () => () => void;
 }
 
 /** The waiters of one handle, by ticket. */
@@ -55,14 +58,21 @@ export class Waiters {
     this.#refusal = refusal;
   }
 
-  /** Somebody waits from now on. */
-  enter(ticket: number, wait: ParsedWait, come: () => void, reject: (reason: unknown) => void): void {
+  /** Somebody waits from now on; `gone` is called where it is taken for gone, and gives what asks anew. */
+  enter(
+    ticket: number,
+    wait: ParsedWait,
+    come: () => void,
+    reject: (reason: unknown) => void,
+    gone: () => () => void,
+  ): void {
     if (this.#seats.size === 0) hold(this.#id(), this.#handle);
     const unwatch = onAbort(wait.signal, () => {
       this.#leave(ticket)?.reject(wait.signal?.reason);
       this.#cancel(ticket);
     });
-    this.#seats.set(ticket, { come, reject, timeout: wait.timeout, unwatch });
+    this.#seats.set(ticket, { come, reject, timeout: wait.timeout, unwatch, gone });
+    attendant?.sit(this.#handle, ticket, wait.timeout);
   }
 
   /** Carries out a decision about one of them. */
@@ -71,6 +81,22 @@ export class Waiters {
     if (seat === undefined) return;
     if (why < REFUSED) seat.come();
     else seat.reject(this.#refusal(why - REFUSED, seat.timeout));
+  }
+
+  /** Somebody is not there any more, as far as anybody can tell; `keeps` says whether what it was handed is its own all the same. */
+  forsake(ticket: number, keeps: boolean): (() => void) | undefined {
+    const seat = this.#leave(ticket);
+    if (seat === undefined) return undefined;
+    if (keeps) return seat.come;
+    this.#cancel(ticket);
+    const again = seat.gone();
+    return () => {
+      try {
+        again();
+      } catch (error) {
+        seat.reject(error);
+      }
+    };
   }
 
   /** Somebody has left by itself. */
@@ -86,7 +112,7 @@ export class Waiters {
   /** Turns all of them away. */
   end(error: unknown): void {
     for (const ticket of [...this.#seats.keys()]) {
-      this.#leave(ticket)?.reject(error);
+      inRequestOf(this.#handle, ticket, () => this.#leave(ticket)?.reject(error));
       this.#cancel(ticket);
     }
   }
@@ -107,6 +133,7 @@ export class Waiters {
     const seat = this.#seats.get(ticket);
     if (seat === undefined) return undefined;
     this.#seats.delete(ticket);
+    attendant?.rise(this.#handle, ticket);
     seat.unwatch();
     if (this.#seats.size === 0) hold(this.#id(), undefined);
     return seat;

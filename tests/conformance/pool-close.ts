@@ -46,7 +46,7 @@ test("close with queued reject: the queue is refused at once and what runs finis
 
 test("close with grace: when it is over the queue is refused, what runs is aborted, and the abandoned are named", async () => {
   const pool = new Pool({ name: "slow", concurrency: 1 });
-  const running = hold(pool, { name: "stuck" });
+  const running = hold(pool, { name: "stuck", timeout: 60_000 });
   const queued = hold(pool);
   const { signal } = running.ctx;
   const { abandoned } = await pool.close({ grace: 15 });

@@ -13,7 +13,7 @@ import {
   type RunOptions,
 } from "tidegate";
 import { assert, rejection, test, thrown, turn } from "./registry.js";
-import { type Held, hold, isSettled, unhandledDuring, until } from "./waiting.js";
+import { type Held, hold, isSettled, startsLater, unhandledDuring, until } from "./waiting.js";
 
 /** A pool of one slot that is taken, with a queue. */
 function busy(capacity: number, overflow: Overflow, more: { maxWaiters?: number } = {}): [Pool, Held] {
@@ -48,10 +48,12 @@ test("overflow wait: the caller waits outside, nothing of it is queued, and it e
   assert.deepEqual([pool.queued, pool.waitingForRoom], [1, 1]);
   first.end();
   await first.done;
+  if (startsLater) await null;
   assert.isTrue(inside.isRunning);
   assert.deepEqual([pool.queued, pool.waitingForRoom], [1, 0]);
   inside.end();
   await inside.done;
+  if (startsLater) await null;
   assert.isTrue(outside.isRunning);
   outside.end();
   await outside.done;
@@ -106,6 +108,7 @@ test("overflow drop-newest: the arriving task is dropped, run rejects and the qu
   assert.equal((error as Error).message, `Pool "busy" dropped the task: its queue of 1 is full`);
   first.end();
   await first.done;
+  if (startsLater) await null;
   assert.isTrue(queued.isRunning);
   assert.isFalse(ran);
   queued.end();
@@ -119,6 +122,7 @@ test("overflow drop-oldest: the longest queued makes room for the arriving task"
   assert.equal(pool.queued, 2);
   first.end();
   await first.done;
+  if (startsLater) await null;
   assert.isTrue(second.isRunning);
   second.end();
   third.end();
@@ -134,6 +138,7 @@ test("overflow drop-oldest: the lowest priority goes first, whoever has waited l
   assert.isTrue(isDroppedError(await rejection(unimportant.done)));
   first.end();
   await first.done;
+  if (startsLater) await null;
   assert.isTrue(important.isRunning);
   important.end();
   arriving.end();
@@ -258,6 +263,7 @@ test("waitTimeout: a call's own overrides the pool's, and who starts in time is 
   assert.isTrue(isQueueTimeoutError(await rejection(impatient.done)));
   first.end();
   await first.done;
+  if (startsLater) await null;
   assert.isTrue(patient.isRunning);
   patient.end("in time");
   assert.equal(await patient.done, "in time");
@@ -431,6 +437,7 @@ test("weight: a heavy task at the head waits for its slots and those behind it w
   assert.deepEqual([heavy.isRunning, light.isRunning], [false, false]);
   running[1]?.end();
   await running[1]?.done;
+  if (startsLater) await null;
   assert.deepEqual([heavy.isRunning, light.isRunning], [true, false]);
   heavy.end();
   light.end();

@@ -22,6 +22,12 @@ export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
+/**
+ * A slot is its next holder's in the tick that frees it, everywhere. On workerd, which serves many requests at once, the holder's
+ * function begins a microtask later, in its own request.
+ */
+export const startsLater = globalThis.navigator?.userAgent === "Cloudflare-Workers";
+
 /** A task that runs until the case ends it. */
 export interface Held {
   /** What `run` gave back. */
