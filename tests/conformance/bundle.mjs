@@ -2,7 +2,7 @@
  * The suite as files a runtime can start: the cases are compiled once, and each runtime's entry is linked to that one file.
  */
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { root } from "../../setup/needs.mjs";
@@ -30,6 +30,7 @@ export async function bundleCases() {
 export async function link(name, entry, conditions) {
   const folder = join(out, name);
   const wasm = new Map();
+  mkdirSync(out, { recursive: true });
   await build({
     ...shared,
     stdin: { contents: entry, resolveDir: out, sourcefile: `${name}.js` },

@@ -4,7 +4,7 @@
 
 import { format, lint, types } from "./checks.mjs";
 import { conformance } from "./conformance.mjs";
-import { docs, javascript, packaging, page } from "./javascript.mjs";
+import { docs, edge, javascript, packaging, page } from "./javascript.mjs";
 import { rustDocs, rustHost, rustWasm, simulation } from "./rust.mjs";
 
 /**
@@ -28,6 +28,7 @@ export const suites = [
   javascript,
   docs,
   ...conformance,
+  edge,
   page,
   packaging,
 ];

@@ -76,6 +76,17 @@ export const packaging = {
   },
 };
 
+export const edge = {
+  name: "edge",
+  what: "handles that many requests share, in real workerd at three compatibility dates",
+  needs: [...buildNeeds, testPackages],
+  async run(tally) {
+    await buildWasm();
+    await buildPackage();
+    await nodeTest(tally, testsIn("tests/edge", ".test.mjs"));
+  },
+};
+
 /** Runs node:test over files and reads its summary. */
 async function nodeTest(tally, files) {
   const args = ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-timeout=300000", ...files];
