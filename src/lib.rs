@@ -26,7 +26,7 @@
 //! | limit a rate, find the right concurrency | [`RateLimiter`], [`AdaptiveLimit`] |
 //! | let tasks meet | [`Channel`], [`Select`], [`Event`], [`Barrier`], [`LockSet`] |
 //! | keep and share | [`Cache`], [`VersionedState`] |
-//! | order work by what it depends on | [`TaskGraph`], [`Orchestrator`] |
+//! | order work by what it depends on, write what comes of it | [`TaskGraph`], [`Orchestrator`], [`Sink`] |
 //! | see what happens | [`Metrics`] |
 //! | test any of it, and your own code, in virtual time | [`VirtualRuntime`] |
 //!

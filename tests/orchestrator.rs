@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
-use tidegate::{Mode, Orchestrator, Plugin, PluginEnd, PluginResult, RunConfig, Runtime, VirtualRuntime};
+use tidegate::{
+    Host, Metrics, Mode, Orchestrator, Plugin, PluginEnd, PluginResult, RunConfig, Runtime, Sink,
+    VirtualRuntime,
+};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -202,4 +205,69 @@ fn names_are_unique_and_needs_end() {
         cycle.to_string(),
         "the plugins need each other in a circle: `b` → `a` → `b`"
     );
+}
+
+#[test]
+fn every_result_is_written_once_and_one_at_a_time_through_a_sink() {
+    let runtime = VirtualRuntime::new();
+    let mut plugins: Plugins = Orchestrator::new(&runtime);
+    for n in 0..10 {
+        plugins.register(nap(&runtime, format!("p{n}"))).unwrap();
+    }
+    let (time, lines) = (runtime.clone(), Rc::new(RefCell::new(Vec::new())));
+    let file = Rc::clone(&lines);
+    let sink = Sink::new(&runtime, move |result: PluginResult<u64, &'static str>| {
+        let (time, file) = (time.clone(), Rc::clone(&file));
+        async move {
+            file.borrow_mut().push(format!("<{}", result.plugin));
+            time.sleep(ms(7)).await;
+            file.borrow_mut().push(format!("{}>", result.plugin));
+            Ok::<_, ()>(())
+        }
+    });
+    let results = runtime.block_on(async {
+        let run = plugins.begin(10, workers(5)).await;
+        let results = run.finish(|result| drop(sink.write(result.clone()))).await;
+        sink.close().await;
+        results
+    });
+    let lines = lines.borrow();
+    let whole = lines
+        .chunks(2)
+        .all(|pair| pair[0].trim_start_matches('<') == pair[1].trim_end_matches('>'));
+    assert!(whole, "{lines:?}");
+    let written: BTreeSet<&str> = lines.iter().filter_map(|line| line.strip_prefix('<')).collect();
+    assert_eq!((written.len(), lines.len()), (results.len(), 20));
+}
+
+#[test]
+fn a_host_that_knows_an_orchestrator_counts_its_plugins_runs_and_results() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let metrics = Metrics::new(&host);
+    let mut plugins: Plugins = Orchestrator::new(&runtime).known_as(&host, "look").unwrap();
+    plugins.register(nap(&runtime, "a")).unwrap();
+    plugins.register(nap(&runtime, "b")).unwrap();
+    plugins.register(fail("c")).unwrap();
+    plugins.register(nap(&runtime, "d").needs(["c"])).unwrap();
+    let plugins = Rc::new(plugins);
+    let counts = |name, label| metrics.snapshot().others[0].value(name, label).unwrap();
+    let within = Rc::clone(&plugins);
+    runtime.spawn(async move { drop(within.run(10, workers(2)).await) });
+    runtime.advance(ms(5));
+    assert_eq!(
+        (
+            counts("plugins", None),
+            counts("runs", None),
+            counts("running", None)
+        ),
+        (4, 1, 2)
+    );
+    runtime.advance(ms(50));
+    assert_eq!((counts("runs", None), counts("running", None)), (0, 0));
+    let results = ["succeeded", "failed", "skipped", "cancelled"].map(|end| counts("results", Some(end)));
+    assert_eq!(results, [2, 1, 1, 0]);
+    let text = metrics.to_openmetrics();
+    let line = r#"tidegate_orchestrator_results_total{orchestrator="look",outcome="skipped"} 1"#;
+    assert!(text.contains(line), "{text}");
 }

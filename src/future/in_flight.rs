@@ -30,6 +30,11 @@ impl<T: 'static> InFlight<T> {
             .push(Box::pin(async move { (ticket, work.await.ok()) }));
     }
 
+    /// How many run.
+    pub(crate) fn len(&self) -> usize {
+        self.stops.len()
+    }
+
     /// Drops one at the next poll, if it runs.
     pub(crate) fn stop(&mut self, ticket: Ticket) {
         if let Some(stop) = self.stops.remove(&ticket) {

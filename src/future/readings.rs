@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// Everything that one handle counts.
 #[derive(Clone, Debug)]
 pub struct Readings {
-    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects`, `state` or `graph`.
+    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects`, `state`, `graph`, `orchestrator` or `sink`.
     pub kind: &'static str,
     /// Its name.
     pub name: Rc<str>,
@@ -30,6 +30,33 @@ pub struct Reading {
     pub grows: bool,
     /// How many.
     pub value: u64,
+}
+
+impl Reading {
+    pub(crate) const fn now(name: &'static str, value: usize) -> Self {
+        Self {
+            name,
+            label: None,
+            grows: false,
+            value: value as u64,
+        }
+    }
+
+    pub(crate) const fn ever(name: &'static str, value: u64) -> Self {
+        Self {
+            name,
+            label: None,
+            grows: true,
+            value,
+        }
+    }
+
+    pub(crate) const fn outcome(name: &'static str, outcome: &'static str, value: u64) -> Self {
+        Self {
+            label: Some(("outcome", outcome)),
+            ..Reading::ever(name, value)
+        }
+    }
 }
 
 impl Readings {
@@ -53,33 +80,33 @@ fn read(world: &mut World, id: MachineId) -> Option<(&'static str, Vec<Reading>)
             ("send", channel.waiting_to_send(selects)),
             ("receive", channel.waiting_to_receive(selects)),
         ];
-        let mut all = vec![now("size", channel.len())];
+        let mut all = vec![Reading::now("size", channel.len())];
         all.extend(waiting.map(|(side, many)| Reading {
             label: Some(("side", side)),
-            ..now("waiting", many)
+            ..Reading::now("waiting", many)
         }));
-        all.push(outcome("values", "sent", channel.sent()));
-        all.push(outcome("values", "received", channel.received));
+        all.push(Reading::outcome("values", "sent", channel.sent()));
+        all.push(Reading::outcome("values", "received", channel.received));
         return Some(("channel", all));
     }
     if let Some(event) = world.event(id) {
         let all = vec![
-            now("is_set", usize::from(event.is_set())),
-            now("waiting", event.waiting()),
+            Reading::now("is_set", usize::from(event.is_set())),
+            Reading::now("waiting", event.waiting()),
         ];
         return Some(("event", all));
     }
     if let Some(barrier) = world.barrier(id) {
         let all = vec![
-            now("parties", barrier.parties() as usize),
-            now("waiting", barrier.waiting()),
+            Reading::now("parties", barrier.parties() as usize),
+            Reading::now("waiting", barrier.waiting()),
         ];
         return Some(("barrier", all));
     }
     if let Some(locks) = world.locks(id) {
         let all = vec![
-            now("taken", locks.taken()),
-            now("most_waiting", locks.most_waiting()),
+            Reading::now("taken", locks.taken()),
+            Reading::now("most_waiting", locks.most_waiting()),
         ];
         return Some(("locks", all));
     }
@@ -98,20 +125,20 @@ fn of_objects(objects: &Objects) -> Vec<Reading> {
     let idle = objects.idle();
     let count = |state, many| Reading {
         label: Some(("state", state)),
-        ..now("count", many)
+        ..Reading::now("count", many)
     };
     vec![
         count("in_use", objects.len().saturating_sub(idle)),
         count("idle", idle),
-        now("waiting", objects.waiting()),
-        outcome("requests", "hit", counts.hits),
-        outcome("requests", "miss", counts.misses),
-        ever("created", counts.created),
-        ever("failed", counts.failed),
-        ever("returned", counts.returned),
-        ever("invalid", counts.invalid),
-        ever("destroyed", counts.destroyed),
-        ever("timeouts", counts.timeouts),
+        Reading::now("waiting", objects.waiting()),
+        Reading::outcome("requests", "hit", counts.hits),
+        Reading::outcome("requests", "miss", counts.misses),
+        Reading::ever("created", counts.created),
+        Reading::ever("failed", counts.failed),
+        Reading::ever("returned", counts.returned),
+        Reading::ever("invalid", counts.invalid),
+        Reading::ever("destroyed", counts.destroyed),
+        Reading::ever("timeouts", counts.timeouts),
     ]
 }
 
@@ -131,20 +158,20 @@ fn of_cache(cache: &Cache) -> Vec<Reading> {
     } = cache.stats();
     let left = |reason, value| Reading {
         label: Some(("reason", reason)),
-        ..ever("departures", value)
+        ..Reading::ever("departures", value)
     };
     vec![
-        now("entries", cache.len()),
-        outcome("lookups", "hit", hits.saturating_sub(stale_hits)),
-        outcome("lookups", "stale", stale_hits),
-        outcome("lookups", "negative", negative_hits),
-        outcome("lookups", "miss", misses),
+        Reading::now("entries", cache.len()),
+        Reading::outcome("lookups", "hit", hits.saturating_sub(stale_hits)),
+        Reading::outcome("lookups", "stale", stale_hits),
+        Reading::outcome("lookups", "negative", negative_hits),
+        Reading::outcome("lookups", "miss", misses),
         left("evicted", evictions),
         left("expired", expirations),
         left("invalidated", invalidations),
-        ever("loads", loads),
-        ever("load_failures", load_failures),
-        ever("coalesced", coalesced),
+        Reading::ever("loads", loads),
+        Reading::ever("load_failures", load_failures),
+        Reading::ever("coalesced", coalesced),
     ]
 }
 
@@ -157,35 +184,10 @@ fn of_state(state: &State) -> Vec<Reading> {
         ..
     } = state.stats();
     vec![
-        now("entries", state.len()),
-        ever("writes", writes),
-        ever("conflicts", conflicts),
-        ever("updates", updates),
-        ever("timeouts", timeouts),
+        Reading::now("entries", state.len()),
+        Reading::ever("writes", writes),
+        Reading::ever("conflicts", conflicts),
+        Reading::ever("updates", updates),
+        Reading::ever("timeouts", timeouts),
     ]
-}
-
-const fn now(name: &'static str, value: usize) -> Reading {
-    Reading {
-        name,
-        label: None,
-        grows: false,
-        value: value as u64,
-    }
-}
-
-const fn ever(name: &'static str, value: u64) -> Reading {
-    Reading {
-        name,
-        label: None,
-        grows: true,
-        value,
-    }
-}
-
-const fn outcome(name: &'static str, outcome: &'static str, value: u64) -> Reading {
-    Reading {
-        label: Some(("outcome", outcome)),
-        ..ever(name, value)
-    }
 }

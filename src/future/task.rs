@@ -95,14 +95,18 @@ impl<E> RunError<E> {
     }
 
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
-        let text = match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(payload) => match payload.downcast::<&'static str>() {
-                Ok(text) => (*text).to_owned(),
-                Err(_) => "a panic without a text".to_owned(),
-            },
-        };
-        Self::Panicked(text)
+        Self::Panicked(words_of(payload))
+    }
+}
+
+/// What a panic says.
+pub(crate) fn words_of(payload: Box<dyn Any + Send>) -> String {
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => match payload.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(_) => "a panic without a text".to_owned(),
+        },
     }
 }
 
