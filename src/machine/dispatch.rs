@@ -32,12 +32,14 @@ use core::time::Duration;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
+mod chunks;
 mod config;
 mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use config::{DispatchConfig, Turn};
+pub use chunks::chunk;
+pub use config::{DispatchConfig, Overflow, Turn};
 pub use terms::{Answer, Cancelled, DispatchCounts, Fault, Job, Order};
 
 /// A busy worker with less work than this, in microseconds, is sent more: ten times what a message takes to arrive.
@@ -178,7 +180,7 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// `Closed`.
+    /// `Closed`; where the queue is full `QueueFull` or `Dropped`, as the configuration says.
     pub fn submit(&mut self, now: Instant, job: Job) -> Result<Ticket, Refusal> {
         if self.intake == Intake::Closed {
             return Err(Refusal::Closed);
@@ -190,10 +192,17 @@ impl Dispatch {
             tries: 0,
             place: Place::Queue,
         };
+        let victim = self.make_room(job.priority)?;
         let Ok(ticket) = self.tasks.insert(task) else {
             return Err(Refusal::NotNow);
         };
         self.counts.submitted += 1;
+        if let Some(task) = victim {
+            // After the newcomer has its ticket, so that it cannot have this one's index.
+            self.drop_unsent(task);
+            let fault = Fault::Dropped;
+            self.orders.push_back(Order::Reject { task, fault });
+        }
         self.waits(job.kind);
         self.place(ticket);
         if self.supply.hopeless {
@@ -209,6 +218,7 @@ impl Dispatch {
     pub fn flush(&mut self, now: Instant) {
         self.pump(now, Room::Any);
         self.keep_up(now);
+        self.wind_down();
     }
 
     /// Says that a worker has started.
@@ -253,6 +263,24 @@ impl Dispatch {
         task: Ticket,
         ran: Option<Duration>,
     ) -> Result<Answer, StaleTicket> {
+        let answer = self.answered(now, worker, task, ran)?;
+        self.flush(now);
+        self.wind_down();
+        Ok(answer)
+    }
+
+    /// The same for one of several answers that came together: [`flush`](Self::flush) once after the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`done`](Self::done).
+    pub fn answered(
+        &mut self,
+        now: Instant,
+        worker: Ticket,
+        task: Ticket,
+        ran: Option<Duration>,
+    ) -> Result<Answer, StaleTicket> {
         let (answer, cost) = match self.tasks.get(task).map(|task| task.place) {
             Some(Place::Sent { worker: at, cost, .. }) if at == worker => (Answer::Deliver, cost),
             Some(Place::Dropped { worker: at, cost, .. }) if at == worker => (Answer::Discard, cost),
@@ -282,8 +310,6 @@ impl Dispatch {
             self.recycle(now, worker);
         }
         self.retire_if_done(worker);
-        self.flush(now);
-        self.wind_down();
         Ok(answer)
     }
 
@@ -318,9 +344,26 @@ impl Dispatch {
 
     /// Says that a worker has died, or could not be started.
     pub fn crashed(&mut self, now: Instant, worker: Ticket) -> Result<(), StaleTicket> {
+        self.died(now, worker, Blame::Any)
+    }
+
+    /// Says that a task has broken its worker, which has told so and begun none of those behind it. The host ends the
+    /// worker.
+    pub fn trapped(&mut self, now: Instant, worker: Ticket, task: Ticket) -> Result<(), StaleTicket> {
+        self.died(now, worker, Blame::Broke(task))
+    }
+
+    /// Says that there are no workers to be had here. What is left, and whatever comes, is run on the host.
+    pub fn give_up(&mut self) {
+        self.supply.hopeless = true;
+        self.grows_at = None;
+        self.run_here();
+    }
+
+    fn died(&mut self, now: Instant, worker: Ticket, blame: Blame) -> Result<(), StaleTicket> {
         let stage = self.workers.get(worker).ok_or(StaleTicket)?.stage;
         self.counts.deaths += 1;
-        self.bury(worker, None);
+        self.bury(worker, blame);
         let supply = &mut self.supply;
         supply.deaths_in_a_row += 1;
         let after = supply.deaths_in_a_row;
@@ -407,7 +450,7 @@ impl Dispatch {
         for worker in self.all_workers() {
             if let Some((_, task)) = self.overdue(worker).filter(|(at, _)| *at <= now) {
                 self.orders.push_back(Order::Terminate(worker));
-                self.bury(worker, Some(task));
+                self.bury(worker, Blame::TooSlow(task));
             } else if self.idle_exit(worker).is_some_and(|at| at <= now) {
                 self.workers.remove(worker);
                 self.orders.push_back(Order::Retire(worker));
@@ -526,6 +569,34 @@ impl Dispatch {
         }
     }
 
+    /// Says whether there is a place for one more, and who gives way if there is not.
+    fn make_room(&self, priority: i32) -> Result<Option<Ticket>, Refusal> {
+        let Some(capacity) = self.config.capacity else {
+            return Ok(None);
+        };
+        // A worker that is idle, or still to come, takes one that is not queued.
+        let free = (self.config.max as usize).saturating_sub(self.busy());
+        let queued = self.unsent();
+        if queued < capacity as usize + free {
+            return Ok(None);
+        }
+        let told = queued as u32;
+        match self.config.overflow {
+            Overflow::Error => Err(Refusal::QueueFull { queued: told }),
+            Overflow::DropNewest => Err(Refusal::Dropped { queued: told }),
+            Overflow::DropOldest => {
+                let unsent = |task: &Task| matches!(task.place, Place::Queue | Place::Backlog(_));
+                let waiting = self.tasks.iter().filter(|(_, task)| unsent(task));
+                let arrival = |task: &Task| task.rank + i64::from(task.job.priority) * AGING;
+                let oldest = waiting.min_by_key(|(_, task)| (task.job.priority, arrival(task)));
+                match oldest.map(|(ticket, task)| (ticket, task.job.priority)) {
+                    Some((task, lowest)) if lowest <= priority => Ok(Some(task)),
+                    _ => Err(Refusal::Dropped { queued: told }),
+                }
+            }
+        }
+    }
+
     fn drop_unsent(&mut self, ticket: Ticket) {
         let Some(task) = self.tasks.remove(ticket) else {
             return;
@@ -631,7 +702,11 @@ impl Dispatch {
         {
             return None;
         }
-        let without_key = |worker: &Worker| worker.backlog.len - worker.backlog.with_key;
+        // One that is idle too takes the first of its line itself.
+        let without_key = |worker: &Worker| {
+            let own = usize::from(worker.is_idle());
+            (worker.backlog.len - worker.backlog.with_key).saturating_sub(own)
+        };
         let others = || self.workers.iter().filter(|(ticket, _)| *ticket != thief);
         let longest = others()
             .max_by_key(|(_, worker)| without_key(worker))
@@ -768,7 +843,7 @@ impl Dispatch {
     }
 
     /// Takes a worker out that is dead or has to die, and decides what becomes of its tasks.
-    fn bury(&mut self, worker: Ticket, too_slow: Option<Ticket>) {
+    fn bury(&mut self, worker: Ticket, blame: Blame) {
         if let Some(at) = self.workers.get_mut(worker) {
             at.stage = Stage::Retiring;
         }
@@ -784,9 +859,12 @@ impl Dispatch {
                 self.tasks.remove(ticket);
                 continue;
             };
-            let may_have_run = began.is_some() || !self.config.reports_start;
+            let may_have_run = match blame {
+                Blame::Broke(guilty) => guilty == ticket,
+                Blame::Any | Blame::TooSlow(_) => began.is_some() || !self.config.reports_start,
+            };
             task.tries += u32::from(began.is_some());
-            let fault = if too_slow == Some(ticket) {
+            let fault = if matches!(blame, Blame::TooSlow(slow) if slow == ticket) {
                 self.counts.timed_out += 1;
                 Fault::TimedOut
             } else if may_have_run && (!task.job.idempotent || task.tries > self.config.retries) {
@@ -910,6 +988,17 @@ impl Dispatch {
             }
         }
     }
+}
+
+/// What is known of a worker's death.
+#[derive(Clone, Copy)]
+enum Blame {
+    /// Any of its tasks may have been running.
+    Any,
+    /// This one ran out of time.
+    TooSlow(Ticket),
+    /// This one broke it, and none behind it has begun.
+    Broke(Ticket),
 }
 
 #[derive(Clone, Copy)]

@@ -16,6 +16,20 @@ pub struct DispatchConfig {
     pub(super) retries: u32,
     pub(super) reports_start: bool,
     pub(super) fallback: bool,
+    pub(super) capacity: Option<u32>,
+    pub(super) overflow: Overflow,
+}
+
+/// What happens to a task that finds the queue full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    /// It is refused.
+    #[default]
+    Error,
+    /// It is dropped.
+    DropNewest,
+    /// The longest queued of the lowest priority is dropped, unless all are of a higher one.
+    DropOldest,
 }
 
 /// Which worker gets a task that no key ties to one.
@@ -57,6 +71,8 @@ impl DispatchConfig {
             retries: 2,
             reports_start: false,
             fallback: true,
+            capacity: None,
+            overflow: Overflow::default(),
         })
     }
 
@@ -104,6 +120,13 @@ impl DispatchConfig {
     /// one before it ended.
     pub fn with_start_reports(mut self) -> Self {
         self.reports_start = true;
+        self
+    }
+
+    /// Bounds how many tasks wait beside those that a worker could take at once.
+    pub fn with_capacity(mut self, capacity: u32, overflow: Overflow) -> Self {
+        self.capacity = Some(capacity);
+        self.overflow = overflow;
         self
     }
 

@@ -66,6 +66,8 @@ pub enum Fault {
     TimedOut,
     /// The pool was closed before it ended.
     Closed,
+    /// It gave way to one that came later.
+    Dropped,
 }
 
 /// What an answer from a worker is worth.

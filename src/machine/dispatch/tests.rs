@@ -277,6 +277,20 @@ fn round_robin_gives_each_worker_its_turn_whoever_is_busy() {
 }
 
 #[test]
+fn round_robin_gives_each_worker_its_turn_when_all_are_idle() {
+    let mut b = Bench::started(config(2, 2).with_turn(Turn::RoundRobin));
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        b.submit(Job::of(1));
+        let turn = usize::from(b.at_worker(1) == 1);
+        turns.push(turn);
+        b.answer(b.workers[turn], 10);
+    }
+    assert_eq!(turns, [turns[0], 1 - turns[0], turns[0], 1 - turns[0]]);
+    assert_eq!(b.dispatch.counts.moved, 0);
+}
+
+#[test]
 fn work_moves_from_a_busy_workers_line_to_an_idle_worker() {
     let mut b = Bench::started(config(2, 2).with_turn(Turn::RoundRobin));
     (0..6).for_each(|_| {
@@ -487,6 +501,67 @@ fn closing_may_reject_what_waits_and_killing_rejects_the_rest() {
     b.obey();
     assert_eq!(b.rejected, [(queued, Fault::Closed), (running, Fault::Closed)]);
     assert!(b.workers.is_empty() && b.dispatch.queued() == 0);
+}
+
+#[test]
+fn a_full_queue_refuses_or_drops_and_idle_workers_are_room() {
+    let with = |overflow| Bench::started(config(1, 1).with_capacity(1, overflow));
+    let submit = |bench: &mut Bench, priority| {
+        let job = Job {
+            priority,
+            ..Job::of(1)
+        };
+        let answer = bench.dispatch.submit(at(bench.now), job);
+        bench.obey();
+        answer
+    };
+    let mut refuses = with(Overflow::Error);
+    assert!(submit(&mut refuses, 0).is_ok() && submit(&mut refuses, 0).is_ok());
+    assert_eq!(submit(&mut refuses, 0), Err(Refusal::QueueFull { queued: 1 }));
+    let mut newest = with(Overflow::DropNewest);
+    assert!(submit(&mut newest, 0).is_ok() && submit(&mut newest, 0).is_ok());
+    assert_eq!(submit(&mut newest, 9), Err(Refusal::Dropped { queued: 1 }));
+    let mut oldest = with(Overflow::DropOldest);
+    submit(&mut oldest, 0).unwrap();
+    let waiting = submit(&mut oldest, 1).unwrap();
+    assert_eq!(submit(&mut oldest, 0), Err(Refusal::Dropped { queued: 1 }));
+    let newcomer = submit(&mut oldest, 1).unwrap();
+    assert_eq!(oldest.rejected, [(waiting, Fault::Dropped)]);
+    assert_ne!(newcomer.index(), waiting.index());
+    assert_eq!(oldest.dispatch.queued(), 1);
+}
+
+#[test]
+fn a_task_that_breaks_its_worker_takes_no_other_down() {
+    let mut bench = Bench::started(config(1, 1));
+    let first = bench.submit(Job::of(1));
+    let worker = bench.workers[0];
+    bench.answer(worker, 1);
+    let _ = first;
+    let guilty = bench.submit(Job::of(1));
+    let others: Vec<Ticket> = (0..3).map(|_| bench.submit(Job::of(1))).collect();
+    bench.flush();
+    assert_eq!(bench.at_worker(0), 4);
+    bench.workers.clear();
+    bench.sent.clear();
+    bench.dispatch.trapped(at(bench.now), worker, guilty).unwrap();
+    bench.obey();
+    assert_eq!(bench.rejected, [(guilty, Fault::Crashed)]);
+    bench.start_all();
+    let again = bench.sent.get(&bench.workers[0]).unwrap();
+    assert_eq!(Vec::from_iter(again.iter().copied()), others);
+}
+
+#[test]
+fn a_host_that_has_no_workers_runs_what_there_is_and_what_comes() {
+    let mut bench = Bench::new(config(0, 2));
+    let before = bench.submit(Job::of(1));
+    bench.dispatch.give_up();
+    bench.obey();
+    let after = bench.submit(Job::of(1));
+    assert_eq!(bench.here, [before, after]);
+    assert!(bench.dispatch.runs_here());
+    assert_eq!(bench.dispatch.queued(), 0);
 }
 
 proptest! {
