@@ -48,6 +48,8 @@ export interface MetricsSnapshot {
   readonly sinks: readonly Numbers["sink"][];
   /** Adaptive limits, those of pools under the names of the pools. */
   readonly limits: readonly Numbers["adaptive"][];
+  /** Pools of workers. */
+  readonly workers: readonly Numbers["workers"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -87,6 +89,7 @@ export const PLACES = {
   orchestrator: "orchestrators",
   sink: "sinks",
   adaptive: "limits",
+  workers: "workers",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {

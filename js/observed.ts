@@ -17,6 +17,7 @@ import type { OrchestratorMetrics } from "./orchestrator.js";
 import type { RetryMetrics } from "./retry.js";
 import type { SinkMetrics } from "./sink.js";
 import type { StateMetrics } from "./state.js";
+import type { WorkerMetrics } from "./worker/worker-pool.js";
 
 /** The numbers of each kind of handle; pools, breakers and rates are known by their classes. */
 export interface Numbers {
@@ -33,6 +34,7 @@ export interface Numbers {
   orchestrator: OrchestratorMetrics;
   sink: SinkMetrics;
   adaptive: AdaptiveMetrics;
+  workers: WorkerMetrics;
 }
 
 /** A kind of handle, as its policy is called. */

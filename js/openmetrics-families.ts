@@ -138,6 +138,35 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
       down: downs,
     })),
   ],
+  workers: [
+    gauge("cooperative", "1 where there are none, and the work is done on the host's thread.", ({ mode }) =>
+      Number(mode === "cooperative"),
+    ),
+    gauge("configured", "Workers there may be.", ({ configured }) => configured),
+    gauge("active", "Workers there are.", ({ workers }) => workers),
+    gauge("busy", "Workers that have tasks.", ({ busy }) => busy),
+    gauge("idle", "Workers that have none.", ({ idle }) => idle),
+    gauge("queued", "Tasks that no worker has yet.", ({ queued }) => queued),
+    gauge("running", "Tasks that workers have.", ({ running }) => running),
+    split("tasks", "Tasks by how they ended.", "outcome", (workers) => ({
+      completed: workers.completed,
+      failed: workers.failed,
+      cancelled: workers.cancelled,
+      timeout: workers.timeouts,
+      crashed: workers.crashed,
+    })),
+    counter("submitted", "Tasks taken in.", ({ submitted }) => submitted),
+    counter("retried", "Tasks sent again after their worker died.", ({ retried }) => retried),
+    counter("moved", "Tasks that moved from one worker's queue to an idle one.", ({ moved }) => moved),
+    counter("messages", "Messages sent to workers.", ({ messages }) => messages),
+    counter("spawned", "Workers started.", ({ spawned }) => spawned),
+    counter("deaths", "Workers that died by themselves.", ({ deaths }) => deaths),
+    counter(
+      "recycled",
+      "Workers replaced after enough tasks or too much memory.",
+      ({ recycled }) => recycled,
+    ),
+  ],
 };
 
 function gauge<M>(name: string, help: string, of: (metrics: M) => number): Numbered<M> {

@@ -35,5 +35,8 @@ import "./retry.js";
 import "./slim.js";
 import "./state.js";
 import "./timeout.js";
+import "./workers.js";
+import "./workers-faults.js";
 
 export { type RuntimeName, runCases } from "./registry.js";
+export { surroundings } from "./surroundings.js";

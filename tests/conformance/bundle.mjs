@@ -10,17 +10,26 @@ import { root } from "../../setup/needs.mjs";
 const out = join(root, "tests/.build/conformance");
 const shared = { bundle: true, format: "esm", target: "es2022", logLevel: "warning" };
 
-/** `cases.js`: every case, with the package left as an import. */
+/** `cases.js`: every case, and `worker.js`: what their workers do, with the package left as an import. */
 export async function bundleCases() {
   rmSync(out, { recursive: true, force: true });
   await build({
     ...shared,
-    entryPoints: [join(root, "tests/conformance/all.ts")],
-    outfile: join(out, "cases.js"),
+    entryPoints: {
+      cases: join(root, "tests/conformance/all.ts"),
+      worker: join(root, "tests/conformance/worker-functions.ts"),
+    },
+    outdir: out,
     external: ["tidegate", "tidegate/*"],
     sourcemap: "inline",
   });
   return join(out, "cases.js");
+}
+
+/** The script of the cases' workers, linked with the package as `conditions` select it. */
+export async function linkWorker(name, conditions) {
+  const { main } = await link(`${name}-worker`, `import "./worker.js";`, conditions);
+  return main;
 }
 
 /**

@@ -8,7 +8,7 @@ import { root } from "../../setup/needs.mjs";
 /** What is explained where it is thrown; the guide to errors shows them all. */
 const WITHOUT_EXAMPLE = /Error$|^is[A-Z]\w*Error$/;
 
-for (const specifier of [".", "./scan"]) {
+for (const specifier of [".", "./scan", "./workers"]) {
   const door = target(root, specifier, ["types"]);
   const items = [...exported(door)];
 

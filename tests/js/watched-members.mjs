@@ -3,22 +3,29 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
 import * as tidegate from "tidegate";
+import * as workers from "tidegate/workers";
 import { root } from "../../setup/needs.mjs";
 
 const called = new Set();
-const members = Object.entries(tidegate).flatMap(([name, value]) => watched(name, value));
-const { runCases } = await import(pathToFileURL(process.argv[2]).href);
+const members = [
+  ...Object.entries(tidegate).flatMap(([name, value]) => watched(name, value, "")),
+  ...Object.entries(workers).flatMap(([name, value]) => watched(name, value, "worker/")),
+];
+const suite = pathToFileURL(process.argv[2]).href;
+const { runCases, surroundings } = await import(suite);
+surroundings.worker = ({ name }) => new Worker(new URL("worker.js", suite), { name });
 const cases = await runCases("node");
 const failed = cases.filter(({ outcome }) => outcome === "failed").map(({ name, why }) => `${name}: ${why}`);
 const silent = members.filter((member) => !called.has(member));
 process.stdout.write(JSON.stringify({ cases: cases.length, members: members.length, failed, silent }));
 
 /** Puts a witness before each public member of a class; gives their names. */
-function watched(name, value) {
+function watched(name, value, folder) {
   if (typeof value !== "function" || value.prototype === undefined || value.prototype instanceof Error)
     return [];
-  const names = publicMembers(name);
+  const names = publicMembers(name, folder);
   return names.flatMap((member) => {
     for (let place = value.prototype; place !== Object.prototype; place = Object.getPrototypeOf(place)) {
       const descriptor = Object.getOwnPropertyDescriptor(place, member);
@@ -41,11 +48,11 @@ function watched(name, value) {
 }
 
 /** What the declarations show of a class and of what it extends: those that are `@internal` left out. */
-function publicMembers(name) {
-  const index = readFileSync(join(root, "dist/index.d.ts"), "utf8");
+function publicMembers(name, folder) {
+  const index = readFileSync(join(root, `dist/${folder}index.d.ts`), "utf8");
   const file = index.match(new RegExp(`\\b${name}\\b[^;]*from "\\./(.+?)\\.js"`))?.[1];
   if (file === undefined) return [];
-  return [...declared(file, name)];
+  return [...declared(folder + file, name)];
 }
 
 function* declared(file, name) {

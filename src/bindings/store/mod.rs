@@ -15,6 +15,7 @@ mod adaptive;
 mod batch;
 mod between;
 mod cache;
+mod dispatch;
 mod graph;
 mod kin;
 mod locks;

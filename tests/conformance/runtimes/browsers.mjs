@@ -9,39 +9,48 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { browsers, installBrowser } from "../../../setup/browsers.mjs";
 import { atExit, killGroup } from "../../../setup/step.mjs";
-import { link } from "../bundle.mjs";
+import { link, linkWorker } from "../bundle.mjs";
 
 const LIMIT = 300_000;
 
 /** `command(url, profile)` gives what starts the browser on that page with that empty profile. */
 function browserRuntime(name, command) {
   /** Runs a script that posts `{ version, results }` to `/results`. */
-  const open = (script) => postedBy(script, (url, profile) => command(browsers[name].find(), url, profile));
+  const open = (script, worker) =>
+    postedBy({ "/main.js": script, "/worker.js": worker }, (url, profile) =>
+      command(browsers[name].find(), url, profile),
+    );
   return {
     name,
     missing: () => installBrowser(name),
     open,
     async start(only) {
-      const entry = `import { runCases } from "./cases.js";
+      const entry = `import { runCases, surroundings } from "./cases.js";
+surroundings.worker = ({ name }) => new Worker("/worker.js", { type: "module", name });
 const results = await runCases(${JSON.stringify(name)}, ${JSON.stringify(only)});
 const [version] = navigator.userAgent.match(/(Firefox|Chrome|Version)\\/[\\d.]+/) ?? [navigator.userAgent];
 await fetch("/results", { method: "POST", body: JSON.stringify({ version, results }) });
 `;
       const { main } = await link(name, entry, ["browser", "import"]);
-      return open(readFileSync(main));
+      const worker = await linkWorker(name, ["browser", "import"]);
+      return open(readFileSync(main), readFileSync(worker));
     },
   };
 }
 
 /** Serves the page, starts the browser, and waits for the results. */
-async function postedBy(script, command) {
+async function postedBy(scripts, command) {
   const profile = mkdtempSync(join(tmpdir(), "tidegate-browser-"));
   let posted;
   const results = new Promise((resolve, reject) => {
     posted = { resolve, reject };
   });
   const server = createServer((request, response) => {
-    if (request.url === "/main.js") return response.setHeader("content-type", "text/javascript").end(script);
+    // Shared memory is for pages that are isolated.
+    response.setHeader("cross-origin-opener-policy", "same-origin");
+    response.setHeader("cross-origin-embedder-policy", "require-corp");
+    const script = scripts[request.url];
+    if (script !== undefined) return response.setHeader("content-type", "text/javascript").end(script);
     if (request.url === "/") {
       return response
         .setHeader("content-type", "text/html")

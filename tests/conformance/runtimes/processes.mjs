@@ -11,7 +11,10 @@ const MARK = "conformance results: ";
 
 const tool = (name) => join(root, "tests/node_modules/.bin", name);
 
-function processRuntime(name, command, args, versionOf) {
+/** How each starts a worker beside the cases. */
+const NODE_WORKER = `import { Worker } from "node:worker_threads";`;
+
+function processRuntime(name, command, args, versionOf, imports = "") {
   return {
     name,
     missing: async () => {
@@ -21,7 +24,9 @@ function processRuntime(name, command, args, versionOf) {
     async start(only) {
       const entry = beside(
         name,
-        `import { runCases } from "./cases.js";
+        `${imports}
+import { runCases, surroundings } from "./cases.js";
+surroundings.worker = ({ name }) => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
 const results = await runCases(${JSON.stringify(name)}, ${JSON.stringify(only)});
 console.log(${JSON.stringify(MARK)} + JSON.stringify({ version: ${versionOf}, results }));
 `,
@@ -38,7 +43,13 @@ console.log(${JSON.stringify(MARK)} + JSON.stringify({ version: ${versionOf}, re
   };
 }
 
-export const node = processRuntime("node", process.execPath, ["--enable-source-maps"], "process.version");
+export const node = processRuntime(
+  "node",
+  process.execPath,
+  ["--enable-source-maps"],
+  "process.version",
+  NODE_WORKER,
+);
 export const deno = processRuntime(
   "deno",
   tool("deno"),

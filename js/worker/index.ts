@@ -1,0 +1,9 @@
+/** The public surface of `tidegate/workers`. */
+
+export type { Functions, WorkerContext } from "./call.js";
+export { callOutside } from "./call-outside.js";
+export { type ExposeOptions, expose } from "./expose.js";
+export type { Histogram, Kernels, SecretMatch, Statistics } from "./kernels.js";
+export type { WorkerLike, WorkerPoolOptions, WorkerRunOptions } from "./options.js";
+export { transfer } from "./transfer.js";
+export { type WorkerEvents, type WorkerMetrics, WorkerPool } from "./worker-pool.js";

@@ -1,0 +1,330 @@
+/** The inside of a worker: takes tasks in, runs one at a time, and answers several at once when they are short. */
+
+import { now } from "../clock.js";
+import { isRuntimeTrapError } from "../errors.js";
+import type { Inside } from "../worker-platform/platform.js";
+import { Context, call, collected, isThenable, iteratorOf } from "./call.js";
+import { uncloneable } from "./cloneable.js";
+import {
+  ANSWER_SPAN,
+  ANSWERS,
+  BYE,
+  CANCEL,
+  CREDIT,
+  DONE,
+  EXIT,
+  HOWS,
+  ITEMS,
+  MARK,
+  MEMORY,
+  NEVER,
+  ours,
+  READY,
+  STREAM,
+  TASK_SPAN,
+  TASKS,
+  THROWN,
+  THROWN_VALUE,
+  TRAPPED,
+  WINDOW,
+} from "./protocol.js";
+import { takenAlong } from "./transfer.js";
+import { isError, toWire } from "./wire-error.js";
+
+/** Milliseconds that an answer may lie before it is sent, and how many may lie together. */
+const LIES = 1;
+const TOGETHER = 128;
+
+export class Server {
+  readonly functions = new Map<string, (...args: unknown[]) => unknown>();
+  memory: () => number | undefined;
+  readonly #inside: Inside;
+  readonly #names: string[] = [];
+  readonly #cancelled = new Set<number>();
+  // Tasks, flat, from `#next` on.
+  #queue: unknown[] = [];
+  #next = 0;
+  #answers: unknown[] = [];
+  #takenAlong: Transferable[] = [];
+  #answeredAt = 0;
+  #busy = false;
+  #running = -1;
+  #context: Context | undefined;
+  #stream: Stream | undefined;
+  #exits = false;
+  #saysMemory = false;
+  #broken = false;
+
+  constructor(inside: Inside) {
+    this.#inside = inside;
+    this.memory = () => inside.memory();
+    inside.listen((message) => this.#hear(message));
+    inside.onClose(() => this.post([MARK, BYE]));
+    // What the module exposes in one go is offered in one go.
+    queueMicrotask(() => this.post([MARK, READY, [...this.functions.keys()]]));
+  }
+
+  post(message: unknown, transfer: Transferable[] = []): void {
+    this.#inside.post(message, transfer);
+  }
+
+  #hear(data: unknown): void {
+    const message = ours(data);
+    if (message === undefined || this.#broken) return;
+    const [, what, first, second] = message;
+    if (what === TASKS) this.#take(first as (number | string)[] | 0, second as unknown[]);
+    else if (what === CANCEL) this.#cancel(first as number);
+    else if (what === CREDIT && this.#running === first) this.#stream?.more(second as number);
+    else if (what === MEMORY) this.#saysMemory = true;
+    else if (what === EXIT) {
+      this.#exits = true;
+      this.#endIfDone();
+    }
+  }
+
+  #take(names: (number | string)[] | 0, tasks: unknown[]): void {
+    if (names !== 0)
+      for (let at = 0; at < names.length; at += 2) this.#names[names[at] as number] = names[at + 1] as string;
+    if (this.#next === this.#queue.length) {
+      this.#queue = tasks;
+      this.#next = 0;
+    } else {
+      for (const each of tasks) this.#queue.push(each);
+    }
+    this.#work();
+  }
+
+  #cancel(ticket: number): void {
+    if (ticket === this.#running) {
+      this.#context?.abort();
+      this.#stream?.stop();
+    } else this.#cancelled.add(ticket);
+  }
+
+  /** Runs what there is, without a promise as long as there is none in it. */
+  #work(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    let began = now();
+    while (this.#next < this.#queue.length) {
+      const ticket = this.#queue[this.#next] as number;
+      const what = this.#queue[this.#next + 1] as number;
+      const args = this.#queue[this.#next + 2] as readonly unknown[] | 0;
+      this.#queue[this.#next + 2] = undefined;
+      this.#next += TASK_SPAN;
+      if (this.#cancelled.size > 0 && this.#cancelled.delete(ticket)) {
+        this.#answer(ticket, NEVER, undefined, -1);
+        continue;
+      }
+      const how = what % HOWS;
+      const name = this.#names[(what - how) / HOWS] as string;
+      const fn = this.functions.get(name);
+      this.#running = ticket;
+      this.#context = new Context(name);
+      try {
+        if (fn === undefined) throw this.#unknown(name);
+        const map = how === 3 ? this.#mapOf(args) : undefined;
+        const result = call(fn, how, this.#context, args === 0 ? [] : args, map);
+        const iterator = iteratorOf(result);
+        if (how === STREAM || iterator !== undefined || isThenable(result)) {
+          void this.#finish(ticket, how, result, iterator, began);
+          return;
+        }
+        const ended = now();
+        this.#answer(ticket, DONE, result, ended - began);
+        began = ended;
+      } catch (error) {
+        this.#failed(ticket, error, now() - began);
+        if (this.#broken) return;
+        began = now();
+      }
+      if (began - this.#answeredAt > LIES || this.#answers.length >= TOGETHER * ANSWER_SPAN) this.#send();
+    }
+    this.#rest();
+  }
+
+  #mapOf(args: readonly unknown[] | 0): ((...args: unknown[]) => unknown) | undefined {
+    const name = args === 0 ? undefined : args[1];
+    if (typeof name !== "string") return undefined;
+    const map = this.functions.get(name);
+    if (map === undefined) throw this.#unknown(name);
+    return map;
+  }
+
+  #rest(): void {
+    this.#busy = false;
+    this.#running = -1;
+    this.#context = undefined;
+    this.#queue = [];
+    this.#next = 0;
+    // What was cancelled after its answer is known to nobody.
+    this.#cancelled.clear();
+    this.#send();
+    this.#endIfDone();
+  }
+
+  /** Waits for what a task gives; the tasks behind it wait too. */
+  async #finish(
+    ticket: number,
+    how: number,
+    result: unknown,
+    iterator: ReturnType<typeof iteratorOf>,
+    began: number,
+  ): Promise<void> {
+    this.#send();
+    try {
+      let value = result;
+      if (how === STREAM) {
+        this.#stream = new Stream(this, ticket, this.#context as Context);
+        await this.#stream.run(iterator ?? (await result));
+        value = undefined;
+      } else if (iterator !== undefined) value = await collected(iterator);
+      else value = await result;
+      this.#answer(ticket, DONE, value, now() - began);
+    } catch (error) {
+      this.#failed(ticket, error, now() - began);
+    }
+    this.#stream = undefined;
+    this.#send();
+    this.#busy = false;
+    if (!this.#broken) this.#work();
+  }
+
+  #unknown(name: string): TypeError {
+    const offered = [...this.functions.keys()].map((each) => `\`${each}\``).join(", ");
+    return new TypeError(`The worker exposes no function \`${name}\`; it exposes ${offered || "none"}`);
+  }
+
+  #failed(ticket: number, error: unknown, ran: number): void {
+    if (error instanceof WebAssembly.RuntimeError || isRuntimeTrapError(error)) {
+      // The instance that trapped is in no state that anybody knows: the pool ends this worker and starts another.
+      this.#send();
+      this.#broken = true;
+      this.post([MARK, TRAPPED, ticket, toWire(error)]);
+    } else if (isError(error)) this.#answer(ticket, THROWN, toWire(error), ran);
+    else this.#answer(ticket, THROWN_VALUE, error, ran);
+  }
+
+  #answer(ticket: number, how: number, value: unknown, ran: number): void {
+    const transferables = takenAlong(value);
+    if (transferables !== undefined) this.#takenAlong.push(...transferables);
+    this.#answers.push(ticket, how, value, ran);
+  }
+
+  #send(): void {
+    this.#answeredAt = now();
+    if (this.#answers.length === 0) return;
+    const [answers, transferables] = [this.#answers, this.#takenAlong];
+    this.#answers = [];
+    this.#takenAlong = [];
+    const memory = this.#saysMemory ? (this.memory() ?? 0) : 0;
+    try {
+      this.post([MARK, ANSWERS, answers, memory], transferables);
+    } catch {
+      for (let at = 0; at < answers.length; at += ANSWER_SPAN) this.#sendAlone(answers, at, transferables);
+    }
+  }
+
+  /** One of the answers cannot be cloned: the others can. */
+  #sendAlone(answers: unknown[], at: number, transferables: Transferable[]): void {
+    const answer = answers.slice(at, at + ANSWER_SPAN);
+    try {
+      this.post([MARK, ANSWERS, answer, 0], transferables);
+    } catch (error) {
+      answer[1] = THROWN;
+      answer[2] = toWire(uncloneable("result", answer[2], error));
+      this.post([MARK, ANSWERS, answer, 0]);
+    }
+  }
+
+  #endIfDone(): void {
+    if (!this.#exits || this.#busy) return;
+    this.#broken = true;
+    this.post([MARK, BYE]);
+    this.#inside.close();
+  }
+}
+
+/** What a generator yields, on its way out: so many items at once as the other side has asked for. */
+class Stream {
+  readonly #server: Server;
+  readonly #ticket: number;
+  readonly #context: Context;
+  #credit = WINDOW;
+  #items: unknown[] = [];
+  #takenAlong: Transferable[] = [];
+  #sentAt = 0;
+  #soon: ReturnType<typeof setTimeout> | undefined;
+  #wake: (() => void) | undefined;
+  #stopped = false;
+  #failure: { error: unknown } | undefined;
+
+  constructor(server: Server, ticket: number, context: Context) {
+    this.#server = server;
+    this.#ticket = ticket;
+    this.#context = context;
+  }
+
+  more(items: number): void {
+    this.#credit += items;
+    this.#wake?.();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+
+  async run(from: unknown): Promise<void> {
+    const iterator = iteratorOf(from);
+    if (iterator === undefined) {
+      this.#push(from);
+      this.#send();
+      return;
+    }
+    try {
+      while (!this.#stopped) {
+        const step = iterator.next();
+        const { done, value } = isThenable(step) ? ((await step) as IteratorResult<unknown>) : step;
+        if (done) return;
+        this.#push(value);
+        if (this.#credit > 0) continue;
+        this.#send();
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = undefined;
+      }
+      this.#context.abort();
+      await iterator.return?.(undefined);
+      if (this.#failure !== undefined) throw this.#failure.error;
+    } finally {
+      this.#send();
+    }
+  }
+
+  #push(value: unknown): void {
+    const transferables = takenAlong(value);
+    if (transferables !== undefined) this.#takenAlong.push(...transferables);
+    this.#items.push(value);
+    this.#credit -= 1;
+    if (now() - this.#sentAt > LIES) this.#send();
+    else this.#soon ??= setTimeout(() => this.#send(), LIES);
+  }
+
+  #send(): void {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    this.#sentAt = now();
+    if (this.#items.length === 0) return;
+    const [items, transferables] = [this.#items, this.#takenAlong];
+    this.#items = [];
+    this.#takenAlong = [];
+    try {
+      this.#server.post([MARK, ITEMS, this.#ticket, items], transferables);
+    } catch (error) {
+      this.#failure = { error: uncloneable("items", items, error) };
+      this.stop();
+    }
+  }
+}

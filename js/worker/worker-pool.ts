@@ -1,0 +1,938 @@
+import { platform } from "#worker-platform";
+import { now } from "../clock.js";
+import { asyncDispose, dispose } from "../dispose.js";
+import { duration } from "../duration.js";
+import {
+  ClosedError,
+  DroppedError,
+  isRuntimeTrapError,
+  QueueFullError,
+  QueueTimeoutError,
+  type RuntimeTrapError,
+  TimeoutError,
+  WorkerCrashedError,
+} from "../errors.js";
+import { type Disposer, Events } from "../events.js";
+import * as bindings from "../generated/store_bg.js";
+import { type Handle, INDEX_MASK, LIST, LOOK, TICKET_SPAN } from "../instance.js";
+import { hashOf, Names } from "../names.js";
+import { choice, milliseconds, object, reject as refuse } from "../options.js";
+import { DROPPED, QUEUE_FULL } from "../refusal.js";
+import { onAbort } from "../signals.js";
+import { area, ask, detail, hold, open, register, settle, unregister } from "../store.js";
+import type { Functions } from "./call.js";
+import { uncloneable } from "./cloneable.js";
+import { Here } from "./here.js";
+import { Link } from "./link.js";
+import {
+  type ParsedRun,
+  parseRun,
+  parseWorkerPool,
+  type WorkerPoolConfig,
+  type WorkerPoolOptions,
+  type WorkerRunOptions,
+} from "./options.js";
+import { answerOutside } from "./outside-host.js";
+import {
+  ANSWER_SPAN,
+  ANSWERS,
+  BYE,
+  CANCEL,
+  CREDIT,
+  DONE,
+  HOWS,
+  ITEMS,
+  MARK,
+  MEMORY,
+  type Message,
+  NEVER,
+  OUTSIDE,
+  READY,
+  RUN,
+  STREAM,
+  TASKS,
+  THROWN,
+  TRAPPED,
+} from "./protocol.js";
+import { Inlet } from "./stream.js";
+import { fromWire, type WireError } from "./wire-error.js";
+
+/** Every number of a pool of workers. */
+export interface WorkerMetrics {
+  readonly name: string;
+  /** Where the work is done: in workers, or in slices of this thread because there are none. */
+  readonly mode: "workers" | "cooperative";
+  /** Workers there may be. */
+  readonly configured: number;
+  /** Workers there are, those that start included. */
+  readonly workers: number;
+  readonly busy: number;
+  readonly idle: number;
+  /** Tasks that no worker has yet. */
+  readonly queued: number;
+  /** Tasks that workers have. */
+  readonly running: number;
+  readonly submitted: number;
+  /** Tasks that ended well. */
+  readonly completed: number;
+  /** Tasks that threw. */
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Tasks that ran out of time. */
+  readonly timeouts: number;
+  /** Tasks that were lost with their worker. */
+  readonly crashed: number;
+  /** Tasks that were sent again after their worker had died. */
+  readonly retried: number;
+  /** Tasks that moved from one worker's queue to an idle one. */
+  readonly moved: number;
+  /** Messages sent to workers. */
+  readonly messages: number;
+  /** Workers started. */
+  readonly spawned: number;
+  /** Workers that died by themselves. */
+  readonly deaths: number;
+  /** Workers replaced after enough tasks or too much memory. */
+  readonly recycled: number;
+}
+
+/** What a pool of workers tells those who listen. */
+export interface WorkerEvents {
+  /** A worker was started. */
+  spawn: { worker: string };
+  /** A worker died or could not be started. */
+  crash: { worker: string; error: unknown };
+  /** A worker was ended: it was idle, worn out, or had to be. */
+  exit: { worker: string };
+  /** There are no workers to be had: the work is done here. */
+  cooperative: { error: unknown };
+}
+
+type NameOf<F> = keyof F & string;
+type Untyped<F> = Functions extends F ? true : false;
+type ArgumentsOf<F, K extends keyof F> =
+  Untyped<F> extends true
+    ? readonly unknown[]
+    : F[K] extends (...args: infer A) => unknown
+      ? Readonly<A>
+      : never;
+type ResultOf<F, K extends keyof F> =
+  Untyped<F> extends true ? unknown : F[K] extends (...args: never[]) => infer R ? Settled<R> : never;
+type Settled<R> =
+  R extends Generator<infer T, unknown, unknown>
+    ? T[]
+    : R extends AsyncGenerator<infer T, unknown, unknown>
+      ? T[]
+      : Awaited<R>;
+type ItemOf<F, K extends keyof F> =
+  Untyped<F> extends true
+    ? unknown
+    : F[K] extends (...args: never[]) => infer R
+      ? R extends Generator<infer T, unknown, unknown>
+        ? T
+        : R extends AsyncGenerator<infer T, unknown, unknown>
+          ? T
+          : Awaited<R>
+      : never;
+
+/** A task from its call to its end. */
+interface Task {
+  ticket: number;
+  /** The function and how it is called, as it crosses. */
+  readonly what: number;
+  readonly args: readonly unknown[];
+  readonly resolve: (value: unknown, ran: number) => void;
+  readonly reject: (error: unknown) => void;
+  readonly more: ParsedRun | undefined;
+  inlet: Inlet | undefined;
+  link: Link | undefined;
+  unwatch: (() => void) | undefined;
+  timers: ReturnType<typeof setTimeout>[] | undefined;
+}
+
+const NEVER_MS = Number.POSITIVE_INFINITY;
+/** Milliseconds that a worker may take to start. A start takes 20 to 60 ms; this is for one that never will. */
+const START_LIMIT = 10_000;
+/** Milliseconds that a retired worker may take to say goodbye. */
+const GOODBYE = 1000;
+
+const FAULT_CRASHED = 1;
+const FAULT_TIMED_OUT = 2;
+const FAULT_CLOSED = 3;
+
+/**
+ * CPU work on other threads: tasks for named functions that workers `expose`.
+ *
+ * An idle worker gets a task in the tick of the call; a busy one gets what has gathered meanwhile in one message, as much as
+ * it does in some milliseconds. A worker that dies, traps or runs out of time is replaced, and takes nothing with it that
+ * may be tried again. Where there are no workers the same calls run on this thread, in slices.
+ *
+ * @example
+ * ```ts
+ * import { expose, WorkerPool } from "tidegate/workers";
+ *
+ * // What `my-worker.js` does; here it stands in for workers that cannot be had.
+ * expose({ square: (n: number) => n * n });
+ * const pool = new WorkerPool<{ square: (n: number) => number }>({
+ *   worker: () => { throw new Error("none here"); }, // () => new Worker(new URL("./my-worker.js", import.meta.url), { type: "module" })
+ * });
+ * console.log(await pool.run("square", [7])); // → 49
+ * console.log(pool.metrics().mode); // → cooperative
+ * await pool.close();
+ * ```
+ */
+export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknown } = Functions>
+  implements Handle
+{
+  /** @internal */
+  readonly kind = "workers";
+  readonly #config: WorkerPoolConfig;
+  readonly #events: Events<WorkerEvents>;
+  readonly #names = new Names();
+  readonly #links = new Map<number, Link>();
+  readonly #retired = new Set<Promise<void>>();
+  readonly #here: Here;
+  // By the index of their tickets.
+  readonly #tasks: (Task | undefined)[] = [];
+  // Those whose index is another's already, because their end is still to be told.
+  readonly #displaced = new Map<number, Task>();
+  #id: number;
+  #pending = 0;
+  #failed = 0;
+  #spawned = 0;
+  #messages = 0;
+  #closed = false;
+  #obeying = false;
+  #flushes = false;
+  #everReady = false;
+  #givenUp = false;
+  #lastError: unknown;
+  // Once there is nothing left to ask.
+  #last: WorkerMetrics | undefined;
+  #watchers = new Set<() => void>();
+
+  /** @throws TypeError where an option is not what it should be; the message names it. */
+  constructor(options: WorkerPoolOptions = {}) {
+    this.#config = parseWorkerPool(options);
+    this.#events = new Events("workers", this.#config.name);
+    this.#here = new Here(this.#config);
+    this.#id = open("pools of workers", () => this.#make());
+    register(this, this.#id, bindings.dispatch_drop);
+    this.#begin();
+  }
+
+  /** The name given at construction. */
+  get name(): string {
+    return this.#config.name;
+  }
+
+  /** How many workers there may be. */
+  get size(): number {
+    return this.#config.max;
+  }
+
+  /** Resolves when the workers that are started at once (`size.min`) have answered, or it is known that there are none. */
+  get ready(): Promise<void> {
+    return this.#until(() => {
+      let ready = 0;
+      for (const link of this.#links.values()) if (link.ready) ready += 1;
+      return this.#closed || this.#givenUp || ready >= this.#config.min;
+    });
+  }
+
+  /**
+   * Calls an exposed function with these arguments; of a generator function, with all that it yields in an array.
+   *
+   * @throws what the function throws, with its name, message, stack, code and cause; WorkerCrashedError; TimeoutError;
+   * QueueFullError, DroppedError, QueueTimeoutError; ClosedError; TypeError that names what in the arguments cannot be sent;
+   * after an abort `signal.reason`. All by rejection
+   */
+  run<K extends NameOf<F>, R = ResultOf<F, K>>(
+    name: K,
+    args?: ArgumentsOf<F, K>,
+    options?: WorkerRunOptions,
+  ): Promise<R> {
+    return new Promise((resolve, reject) => {
+      this.submit(
+        name,
+        RUN,
+        args as readonly unknown[] | undefined,
+        options,
+        resolve as (value: unknown) => void,
+        reject,
+      );
+    });
+  }
+
+  /**
+   * Calls an exposed generator function and gives what it yields, as it yields it. At most 64 items lie unread, then the
+   * generator waits; it holds its worker until it ends or the loop is left.
+   *
+   * @throws as `run`, from the loop
+   */
+  stream<K extends NameOf<F>, T = ItemOf<F, K>>(
+    name: K,
+    args?: ArgumentsOf<F, K>,
+    options?: WorkerRunOptions,
+  ): AsyncIterableIterator<T> {
+    const inlet: Inlet<T> = new Inlet((tell) => {
+      let stop = () => {};
+      const task = this.submit(
+        name,
+        STREAM,
+        args as readonly unknown[] | undefined,
+        options,
+        () => tell.end(),
+        tell.fail,
+        inlet as Inlet,
+      );
+      if (task !== undefined) stop = () => this.#cancel(task, undefined, false);
+      const more = (items: number) => {
+        const link = task?.link;
+        if (task !== undefined && link !== undefined) this.#tell(link, [MARK, CREDIT, task.ticket, items]);
+      };
+      return { stop: () => stop(), more };
+    });
+    return inlet;
+  }
+
+  /** Every number of this pool. */
+  metrics(): WorkerMetrics {
+    if (this.#last !== undefined) return this.#last;
+    ask(() => bindings.dispatch_stats(this.#id));
+    const at = (index: number) => area()[LIST + index] as number;
+    const here = this.#here;
+    return {
+      name: this.#config.name,
+      mode: this.#givenUp ? "cooperative" : "workers",
+      configured: this.#config.max,
+      workers: at(0),
+      busy: at(1),
+      idle: at(2),
+      queued: at(3) + here.queued,
+      running: at(4) + here.running,
+      submitted: at(6),
+      completed: at(7) + here.ended - this.#failed,
+      failed: this.#failed,
+      cancelled: at(8) + here.cancelled,
+      timeouts: at(9) + here.timeouts,
+      crashed: at(10),
+      retried: at(11),
+      moved: at(12),
+      messages: this.#messages,
+      spawned: at(14),
+      deaths: at(15),
+      recycled: at(16),
+    };
+  }
+
+  /** Calls `fn` with each event; the disposer takes it away again. */
+  on<K extends keyof WorkerEvents>(event: K, fn: (detail: WorkerEvents[K]) => void): Disposer {
+    return this.#events.on(event, fn);
+  }
+
+  /**
+   * Takes nothing more. What runs ends, and what is queued too unless it is to be rejected; then each worker is asked to exit, and
+   * this resolves when all have said that they do. After `grace` milliseconds what is left is rejected with `ClosedError` and
+   * the workers are ended.
+   *
+   * @default grace 30,000, queued "finish"
+   */
+  async close(options: { grace?: number; queued?: "finish" | "reject" } = {}): Promise<void> {
+    const { grace = 30_000, queued = "finish" } = object("options", options) ?? {};
+    milliseconds("grace", grace);
+    choice("queued", queued, ["finish", "reject"]);
+    const before = this.#closed;
+    this.#closed = true;
+    const rejects = queued === "reject" ? 1 : 0;
+    this.#call(() => bindings.dispatch_close(this.#id, now(), rejects));
+    if (rejects === 1) this.#here.clear(() => this.#closedError());
+    if (this.#pending > 0 || this.#links.size > 0) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => {
+        if (grace !== NEVER_MS) timer = setTimeout(resolve, grace);
+      });
+      await Promise.race([late, this.#until(() => this.#pending === 0 && this.#links.size === 0)]);
+      clearTimeout(timer);
+      this.#kill();
+    }
+    await Promise.all(this.#retired);
+    this.#tellWatchers();
+    if (before) return;
+    this.#last = this.metrics();
+    unregister(this, this.#id);
+    ask(() => bindings.dispatch_drop(this.#id));
+    settle();
+  }
+
+  /** Ends the workers at once; what is left is rejected with `ClosedError`. */
+  [dispose](): void {
+    void this.close({ grace: 0, queued: "reject" });
+  }
+
+  /** The same as {@link close}. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal Nobody waits in the ring. */
+  wake(): void {}
+
+  /** @internal Time has brought orders. */
+  errand(): void {
+    this.#obey();
+  }
+
+  /** @internal After a trap of the store nobody knows any more who has what: every task is rejected, and the workers are started anew. */
+  rebuild(error: RuntimeTrapError): () => void {
+    const tasks = [...this.#displaced.values(), ...this.#tasks].filter((task) => task !== undefined);
+    this.#displaced.clear();
+    const links = [...this.#links.values()];
+    this.#tasks.length = 0;
+    this.#links.clear();
+    for (const link of links) link.end();
+    this.#id = this.#make();
+    register(this, this.#id, bindings.dispatch_drop);
+    return () => {
+      for (const task of tasks) {
+        this.#leave(task);
+        task.reject(error);
+      }
+      if (!this.#closed) this.#begin();
+    };
+  }
+
+  /** @internal Takes a task in, and tells its end. Whatever is wrong is told to `reject`. */
+  submit(
+    name: string,
+    how: number,
+    args: readonly unknown[] | undefined,
+    options: WorkerRunOptions | undefined,
+    resolve: (value: unknown, ran: number) => void,
+    reject: (error: unknown) => void,
+    inlet?: Inlet,
+  ): Task | undefined {
+    try {
+      if (typeof name !== "string") refuse("name", "a string", name);
+      if (args !== undefined && !Array.isArray(args)) refuse("args", "an array", args);
+      const usual = options === undefined && this.#config.waitTimeout === NEVER_MS;
+      const more = usual ? undefined : parseRun(options ?? {}, this.#config);
+      more?.signal?.throwIfAborted();
+      const what = this.#names.id(name) * HOWS + how;
+      const task: Task = {
+        ticket: -1,
+        what,
+        args: args ?? [],
+        resolve,
+        reject,
+        more,
+        inlet,
+        link: undefined,
+        unwatch: undefined,
+        timers: undefined,
+      };
+      this.#enter(task, more);
+      return task;
+    } catch (error) {
+      reject(error);
+      return undefined;
+    }
+  }
+
+  /** @internal How many items of so many a chunk takes, by what one has cost so far. */
+  chunk(left: number, itemMs: number): number {
+    return ask(() => bindings.dispatch_chunk(left, this.#config.max, itemMs));
+  }
+
+  #make(): number {
+    const {
+      min,
+      max,
+      roundRobin,
+      idle,
+      taskTimeout,
+      recycleTasks,
+      recycleMemory,
+      retries,
+      capacity,
+      overflow,
+    } = this.#config;
+    return bindings.dispatch_open(
+      min,
+      max,
+      roundRobin ? 1 : 0,
+      idle,
+      taskTimeout,
+      recycleTasks,
+      recycleMemory,
+      retries,
+      capacity,
+      overflow,
+    );
+  }
+
+  #begin(): void {
+    if (this.#givenUp || !platform.has()) {
+      if (this.#config.worker === undefined || this.#givenUp || !this.#hasOwnWorkers()) {
+        this.#giveUp(new Error("There are no workers here"));
+        return;
+      }
+    }
+    if (this.#config.min > 0) this.#call(() => bindings.dispatch_start(this.#id, now()));
+  }
+
+  /** Where the platform has none, `worker` may know some; asking costs one start. */
+  #hasOwnWorkers(): boolean {
+    return this.#config.worker !== undefined && typeof Worker === "function";
+  }
+
+  #enter(task: Task, more: ParsedRun | undefined): void {
+    const at = now();
+    if (more !== undefined && more.deadline !== NEVER_MS && more.deadline <= Date.now())
+      throw new TimeoutError(this.#nameOf(task), 0);
+    const answer =
+      more === undefined
+        ? bindings_submit(this.#id, at, task.what, 0, -1, 0, NEVER_MS)
+        : bindings_submit(
+            this.#id,
+            at,
+            task.what,
+            more.priority,
+            more.key === undefined ? -1 : hashOf(more.key),
+            more.idempotent ? 1 : 0,
+            more.timeout,
+          );
+    if (answer >= TICKET_SPAN) throw this.#refusal(answer % TICKET_SPAN);
+    task.ticket = answer;
+    const index = answer & INDEX_MASK;
+    const before = this.#tasks[index];
+    if (before !== undefined) this.#displaced.set(before.ticket, before);
+    this.#tasks[index] = task;
+    this.#pending += 1;
+    if (this.#pending === 1) this.#keep();
+    if (more !== undefined) this.#bound(task, more);
+    // An idle worker has it in this tick; a busy one gets what has gathered by the end of it.
+    if (area()[LOOK] !== 0) this.#obey();
+    if (!this.#flushes) {
+      this.#flushes = true;
+      queueMicrotask(this.#flush);
+    }
+  }
+
+  readonly #flush = () => {
+    this.#flushes = false;
+    if (this.#pending === 0) return;
+    this.#call(() => bindings.dispatch_flush(this.#id, now()));
+  };
+
+  /** What bounds this one call: its signal, its wait, its deadline. */
+  #bound(task: Task, { signal, waitTimeout, deadline }: ParsedRun): void {
+    if (signal !== undefined) task.unwatch = onAbort(signal, () => this.#cancel(task, signal.reason));
+    const after = (ms: number, end: () => void) => {
+      if (ms === NEVER_MS) return;
+      task.timers ??= [];
+      task.timers.push(setTimeout(end, Math.min(ms, 2 ** 31 - 1)));
+    };
+    after(waitTimeout, () => {
+      if (task.link === undefined)
+        this.#cancel(
+          task,
+          new QueueTimeoutError(`No worker took "${this.#nameOf(task)}" within ${duration(waitTimeout)}`, {
+            limit: waitTimeout,
+          }),
+        );
+    });
+    const left = deadline - Date.now();
+    after(left, () => this.#cancel(task, new TimeoutError(this.#nameOf(task), left)));
+  }
+
+  /** Gives a task up in this tick. A worker that has it is told, and ended if it goes on for too long. */
+  #cancel(task: Task, reason: unknown, tells = true): void {
+    if (this.#take(task.ticket) !== task) {
+      if (this.#here.cancel(task.ticket, reason)) this.#call(() => {});
+      return;
+    }
+    const worker = ask(() => bindings.dispatch_cancel(this.#id, now(), task.ticket, this.#config.grace));
+    const link = this.#links.get(worker);
+    if (link !== undefined) this.#tell(link, [MARK, CANCEL, task.ticket]);
+    this.#leave(task);
+    if (tells) task.reject(reason);
+    this.#obey();
+  }
+
+  /** A task is nobody's any more. */
+  #leave(task: Task): void {
+    this.#remove(task);
+    task.unwatch?.();
+    if (task.timers !== undefined) for (const timer of task.timers) clearTimeout(timer);
+    this.#pending -= 1;
+    if (this.#pending > 0) return;
+    this.#keep();
+    this.#tellWatchers();
+  }
+
+  #remove(task: Task): void {
+    const index = task.ticket & INDEX_MASK;
+    if (this.#tasks[index] === task) this.#tasks[index] = undefined;
+    else this.#displaced.delete(task.ticket);
+  }
+
+  #take(ticket: number): Task | undefined {
+    const task = this.#tasks[ticket & INDEX_MASK];
+    return task?.ticket === ticket ? task : this.#displaced.get(ticket);
+  }
+
+  /** The pool lives, and keeps the process alive, while somebody waits. */
+  #keep(): void {
+    const awaited = this.#awaited;
+    hold(this.#id, awaited ? this : undefined);
+    for (const link of this.#links.values()) link.keep(awaited);
+  }
+
+  get #awaited(): boolean {
+    return this.#pending > 0 || this.#watchers.size > 0;
+  }
+
+  #call(call: () => void): void {
+    ask(call);
+    this.#obey();
+  }
+
+  /** Carries out what the machine has ordered. */
+  #obey(): void {
+    if (this.#obeying) return;
+    this.#obeying = true;
+    try {
+      do {
+        while (this.#obeyOne()) {}
+        for (const link of this.#links.values()) if (link.outbox.length > 0) this.#send(link);
+      } while (this.#obeyOne());
+    } finally {
+      this.#obeying = false;
+    }
+    settle();
+  }
+
+  #obeyOne(): boolean {
+    const what = ask(() => bindings.dispatch_order(this.#id));
+    if (what === 0) return false;
+    const view = area();
+    const who = view[LIST] as number;
+    const more = view[LIST + 1] as number;
+    if (what === 1) this.#spawn(who);
+    else if (what === 2) {
+      const link = this.#links.get(who);
+      for (let index = 0; index < more; index += 1) link?.outbox.push(bindings.told(index));
+    } else if (what === 3) this.#retire(who);
+    else if (what === 4) this.#end(who);
+    else if (what === 5) this.#fail(who, more);
+    else if (what === 6) this.#runHere(who);
+    return true;
+  }
+
+  #spawn(ticket: number): void {
+    const number = this.#spawned;
+    this.#spawned += 1;
+    const name = `${this.#config.name}-${number}`;
+    try {
+      const make = this.#config.worker ?? platform.own;
+      const link = new Link(ticket, name, make({ name }), this);
+      this.#links.set(ticket, link);
+      link.keep(this.#awaited);
+      const timer = setTimeout(
+        () =>
+          link.ready || this.gone(link, new Error(`The worker did not start within ${START_LIMIT / 1000} s`)),
+        START_LIMIT,
+      );
+      (timer as { unref?: () => void }).unref?.();
+      link.timer = timer;
+    } catch (error) {
+      // What throws once throws every time: there is nothing to wait for.
+      if (!this.#everReady) this.#giveUp(error);
+      ask(() => bindings.dispatch_crashed(this.#id, now(), ticket));
+      this.#crashed(name, error);
+      return;
+    }
+    if (this.#events.heard("spawn")) this.#events.emit("spawn", { worker: name });
+  }
+
+  #giveUp(error: unknown): void {
+    if (this.#givenUp) return;
+    this.#givenUp = true;
+    ask(() => bindings.dispatch_give_up(this.#id));
+    if (this.#events.heard("cooperative")) this.#events.emit("cooperative", { error });
+    this.#tellWatchers();
+    this.#obey();
+  }
+
+  #retire(ticket: number): void {
+    const link = this.#forget(ticket);
+    if (link === undefined) return;
+    const left = link.retire(GOODBYE).then(() => {
+      this.#retired.delete(left);
+      if (this.#events.heard("exit")) this.#events.emit("exit", { worker: link.name });
+    });
+    this.#retired.add(left);
+    this.#tellWatchers();
+  }
+
+  #end(ticket: number): void {
+    const link = this.#forget(ticket);
+    if (link === undefined) return;
+    link.end();
+    if (this.#events.heard("exit")) this.#events.emit("exit", { worker: link.name });
+    this.#tellWatchers();
+  }
+
+  #forget(ticket: number): Link | undefined {
+    const link = this.#links.get(ticket);
+    if (link === undefined) return undefined;
+    this.#links.delete(ticket);
+    clearTimeout(link.timer);
+    link.outbox = [];
+    return link;
+  }
+
+  #fail(ticket: number, fault: number): void {
+    const task = this.#take(ticket);
+    if (task === undefined) return;
+    this.#leave(task);
+    const name = this.#nameOf(task);
+    if (fault === FAULT_CRASHED) {
+      const message = `The worker that had "${name}" is gone: ${said(this.#lastError)}`;
+      task.reject(new WorkerCrashedError(message, { cause: this.#lastError }));
+    } else if (fault === FAULT_TIMED_OUT) {
+      task.reject(new TimeoutError(name, Math.min(task.more?.timeout ?? NEVER_MS, this.#config.taskTimeout)));
+    } else if (fault === FAULT_CLOSED) task.reject(this.#closedError());
+    else {
+      const limit = this.#config.capacity;
+      task.reject(
+        new DroppedError(`"${name}" gave way: the queue of workers "${this.name}" is full`, {
+          limit,
+          queued: limit,
+        }),
+      );
+    }
+  }
+
+  #runHere(ticket: number): void {
+    const task = this.#take(ticket);
+    if (task === undefined) return;
+    this.#givenUp = true;
+    this.#remove(task);
+    const { what, args, more, inlet } = task;
+    const how = what % HOWS;
+    const ended = (tell: () => void) => {
+      this.#leave(task);
+      tell();
+    };
+    this.#here.run({
+      ticket,
+      name: this.#names.name((what - how) / HOWS) as string,
+      how,
+      args,
+      transfer: more?.transfer,
+      timeout: Math.min(more?.timeout ?? NEVER_MS, this.#config.taskTimeout),
+      inlet,
+      resolve: (value, ran) => ended(() => task.resolve(value, ran)),
+      reject: (error, failed) => {
+        if (failed) this.#failed += 1;
+        ended(() => task.reject(error));
+      },
+    });
+  }
+
+  #send(link: Link): void {
+    const tickets = link.outbox;
+    link.outbox = [];
+    const names: (number | string)[] = [];
+    const list: unknown[] = [];
+    const transfer: Transferable[] = [];
+    for (const ticket of tickets) {
+      const task = this.#take(ticket);
+      if (task === undefined) continue;
+      task.link = link;
+      const name = Math.floor(task.what / HOWS);
+      if (!link.knows.has(name)) {
+        link.knows.add(name);
+        names.push(name, this.#names.name(name) as string);
+      }
+      list.push(ticket, task.what, task.args.length === 0 ? 0 : task.args);
+      if (task.more?.transfer !== undefined) transfer.push(...task.more.transfer);
+    }
+    if (list.length === 0) return;
+    this.#messages += 1;
+    try {
+      link.post([MARK, TASKS, names.length === 0 ? 0 : names, list], transfer);
+    } catch {
+      if (names.length > 0) this.#tell(link, [MARK, TASKS, names, []]);
+      for (const ticket of tickets) this.#sendAlone(link, ticket);
+    }
+  }
+
+  /** One of several could not be cloned: the others can. */
+  #sendAlone(link: Link, ticket: number): void {
+    const task = this.#take(ticket);
+    if (task === undefined) return;
+    try {
+      link.post([MARK, TASKS, 0, [ticket, task.what, task.args]], [...(task.more?.transfer ?? [])]);
+    } catch (error) {
+      ask(() => bindings.dispatch_answered(this.#id, now(), link.ticket, ticket, -1));
+      ask(() => bindings.dispatch_flush(this.#id, now()));
+      this.#failed += 1;
+      this.#leave(task);
+      task.reject(uncloneable("args", task.args, error));
+    }
+  }
+
+  #tell(link: Link, message: unknown[]): void {
+    try {
+      link.post(message, []);
+    } catch {
+      // It is going, and what it has will be told of.
+    }
+  }
+
+  /** @internal */
+  said(link: Link, message: Message): void {
+    const [, what, first, second] = message;
+    try {
+      if (what === ANSWERS) this.#answers(link, first as unknown[], second as number);
+      else if (what === ITEMS) this.#take(first as number)?.inlet?.push(second as unknown[]);
+      else if (what === READY) this.#ready(link);
+      else if (what === TRAPPED) this.#trapped(link, first as number, fromWire(second as WireError));
+      else if (what === OUTSIDE) answerOutside(this.#config.outside, first, second, message[4]);
+      else if (what === BYE) this.gone(link, new Error("The worker has closed itself"));
+    } catch (error) {
+      // A trap of the store has been told to everybody.
+      if (!isRuntimeTrapError(error)) throw error;
+    }
+  }
+
+  #ready(link: Link): void {
+    link.ready = true;
+    clearTimeout(link.timer);
+    this.#everReady = true;
+    if (this.#config.recycleMemory !== NEVER_MS) this.#tell(link, [MARK, MEMORY]);
+    this.#call(() => bindings.dispatch_ready(this.#id, now(), link.ticket));
+    this.#tellWatchers();
+  }
+
+  #answers(link: Link, answers: unknown[], memory: number): void {
+    const at = now();
+    const ended: (Task | undefined)[] = [];
+    ask(() => {
+      for (let index = 0; index < answers.length; index += ANSWER_SPAN) {
+        const ticket = answers[index] as number;
+        const ran = answers[index + 3] as number;
+        // What a stream costs is its reader's doing.
+        const task = this.#take(ticket);
+        const learns = task?.inlet === undefined ? ran : -1;
+        const verdict = bindings.dispatch_answered(this.#id, at, link.ticket, ticket, learns);
+        ended.push(verdict === 1 ? task : undefined);
+      }
+      if (memory > 0) bindings.dispatch_memory(this.#id, at, link.ticket, memory);
+      bindings.dispatch_flush(this.#id, at);
+    });
+    for (const task of ended) if (task !== undefined) this.#leave(task);
+    // The workers first, then those who wait for the answers.
+    this.#obey();
+    for (let index = 0; index < ended.length; index += 1) {
+      const task = ended[index];
+      if (task === undefined) continue;
+      const how = answers[index * ANSWER_SPAN + 1];
+      const value = answers[index * ANSWER_SPAN + 2];
+      if (how === DONE) task.resolve(value, answers[index * ANSWER_SPAN + 3] as number);
+      else {
+        this.#failed += 1;
+        if (how === NEVER) task.reject(new DOMException("This operation was aborted", "AbortError"));
+        else task.reject(how === THROWN ? fromWire(value as WireError) : value);
+      }
+    }
+  }
+
+  #trapped(link: Link, ticket: number, error: Error): void {
+    this.#forget(link.ticket);
+    link.end();
+    this.#lastError = error;
+    ask(() => bindings.dispatch_trapped(this.#id, now(), link.ticket, ticket));
+    this.#crashed(link.name, error);
+  }
+
+  /** @internal */
+  gone(link: Link, error: unknown): void {
+    if (this.#forget(link.ticket) === undefined) return;
+    link.end();
+    this.#lastError = error;
+    try {
+      ask(() => bindings.dispatch_crashed(this.#id, now(), link.ticket));
+      this.#crashed(link.name, error);
+    } catch (trap) {
+      if (!isRuntimeTrapError(trap)) throw trap;
+    }
+  }
+
+  #crashed(worker: string, error: unknown): void {
+    this.#lastError = error;
+    if (this.#events.heard("crash")) this.#events.emit("crash", { worker, error });
+    this.#obey();
+    if (!this.#givenUp && !this.#everReady && ask(() => bindings.dispatch_stats(this.#id)) === 1)
+      if (area()[LIST + 5] === 1) this.#giveUp(error);
+    this.#tellWatchers();
+  }
+
+  #kill(): void {
+    this.#here.clear(() => this.#closedError());
+    this.#call(() => bindings.dispatch_kill(this.#id));
+  }
+
+  #refusal(code: number): Error {
+    const [queued, capacity] = [detail(), this.#config.capacity];
+    if (code === QUEUE_FULL)
+      return new QueueFullError(`The queue of workers "${this.name}" is full: ${queued} wait`, {
+        limit: capacity,
+        queued,
+      });
+    if (code === DROPPED)
+      return new DroppedError(`The queue of workers "${this.name}" is full: ${queued} wait`, {
+        limit: capacity,
+        queued,
+      });
+    return this.#closedError();
+  }
+
+  #closedError(): ClosedError {
+    return new ClosedError(`Workers "${this.name}" are closed`);
+  }
+
+  #nameOf(task: Task): string {
+    return this.#names.name(Math.floor(task.what / HOWS)) as string;
+  }
+
+  #until(is: () => boolean): Promise<void> {
+    if (is()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!is()) return;
+        this.#watchers.delete(look);
+        this.#keep();
+        resolve();
+      };
+      this.#watchers.add(look);
+      this.#keep();
+    });
+  }
+
+  #tellWatchers(): void {
+    for (const look of [...this.#watchers]) look();
+  }
+}
+
+/** The hot call, without a closure. */
+function bindings_submit(...args: Parameters<typeof bindings.dispatch_submit>): number {
+  return ask(() => bindings.dispatch_submit(...args));
+}
+
+function said(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
