@@ -1,4 +1,4 @@
-import { callable, choice, integer, milliseconds, number, object, reject } from "./options.js";
+import { callable, choice, integer, number, reject } from "./options.js";
 import { STRATEGIES, type Strategy } from "./strategy.js";
 
 /** How a limit finds itself. */
@@ -42,17 +42,8 @@ export interface Pressed {
   concurrency(strategy: Strategy): number;
 }
 
-/** The options of a limit, judged. −1 stands for what the machine knows best. */
-export interface AdaptiveConfig {
-  readonly algorithm: number;
-  readonly min: number;
-  readonly max: number;
-  readonly initial: number;
-  readonly interval: number;
-  readonly target: number;
-  readonly upAbove: number;
-  readonly downBelow: number;
-  readonly factor: number;
+/** The options of a limit, judged, each with its default. */
+export interface AdaptiveConfig extends Required<Omit<AdaptiveOptions, "strategy" | "pressure">> {
   readonly strategy: Strategy | undefined;
   readonly pressure: Pressed | undefined;
 }
@@ -61,28 +52,19 @@ const MOST = 4_294_967_294;
 
 /** Reads the options of a limit; `of` stands before their names in messages. @throws TypeError that names what is wrong */
 export function parseAdaptive(options: AdaptiveOptions, of = ""): AdaptiveConfig {
-  if (object(of || "options", options) === undefined) reject("options", "an object", options);
-  const { algorithm, min, max, interval, target, strategy, pressure } = options;
-  const { initial = min, upAbove = 0.8, downBelow = 0.3, factor = -1 } = options;
-  const name = (option: string) => (of === "" ? option : `${of}.${option}`);
-  const algorithms = ["aimd", "gradient", "vegas", "threshold"] as const;
-  const config = {
-    algorithm: algorithms.indexOf(choice(name("algorithm"), algorithm, algorithms)),
-    min: integer(name("min"), min, 1, MOST),
-    max: integer(name("max"), max, min, MOST),
-    initial: integer(name("initial"), initial, min, max),
-    interval: interval === undefined ? -1 : milliseconds(name("interval"), interval),
-    target: target === undefined ? -1 : milliseconds(name("target"), target, 0.001),
-    upAbove: number(name("upAbove"), upAbove, 0, 1000),
-    downBelow,
-    factor,
-    strategy: strategy === undefined ? undefined : choice(name("strategy"), strategy, STRATEGIES),
-    pressure,
-  };
-  if (!(downBelow >= 0 && downBelow < upAbove))
-    reject(name("downBelow"), "a number ≥ 0 and below `upAbove`", downBelow);
-  if (factor === 1 || !(factor > 0 || options.factor === undefined) || factor === Infinity)
-    reject(name("factor"), "a number above 0 other than 1", factor);
-  if (pressure !== undefined) callable(name("pressure.concurrency"), pressure?.concurrency);
-  return config;
+  const { algorithm, min, max, initial = min, target = Infinity, strategy, pressure } = options;
+  const jumps = algorithm === "threshold";
+  const { interval = jumps ? 1000 : 0, upAbove = 0.8, downBelow = 0.3, factor = jumps ? 1.5 : 0.9 } = options;
+  choice(`${of}algorithm`, algorithm, ["aimd", "gradient", "vegas", "threshold"]);
+  integer(`${of}min`, min, 1, MOST);
+  integer(`${of}max`, max, min, MOST);
+  integer(`${of}initial`, initial, min, max);
+  number(`${of}interval`, interval, 0);
+  number(`${of}target`, target, 0.001);
+  number(`${of}upAbove`, upAbove, 0.001, 1000);
+  number(`${of}downBelow`, downBelow, 0, upAbove);
+  if (number(`${of}factor`, factor, 0.001, 1000) === 1) reject(`${of}factor`, "other than 1", 1);
+  if (strategy !== undefined) choice(`${of}strategy`, strategy, STRATEGIES);
+  if (pressure !== undefined) callable(`${of}pressure.concurrency`, pressure?.concurrency);
+  return { algorithm, min, max, initial, interval, target, upAbove, downBelow, factor, strategy, pressure };
 }

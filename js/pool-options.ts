@@ -1,4 +1,5 @@
 /** What a pool and its calls can be told, read and judged once. */
+import { type AdaptiveConfig, type AdaptiveOptions, parseAdaptive } from "./adaptive-options.js";
 import { CircuitBreaker } from "./breaker.js";
 import type { BreakerOptions } from "./breaker-options.js";
 import { type HealthCheckOptions, parseHealthCheck } from "./health.js";
@@ -44,8 +45,12 @@ export interface QueueOptions {
 export interface PoolOptions {
   /** For messages, metrics and lists. @default "pool" */
   name?: string;
-  /** Slots: how much runs at once. No default: it is the one number that only the caller knows. */
-  concurrency: number;
+  /**
+   * Slots: how much runs at once; or {@link AdaptiveOptions}, with which the ends of the tasks find it. Tasks that run out of
+   * time, and errors that speak of too much load (a status 429 or 503, `overloaded`), count as dropped. No default: it is the
+   * one number that only the caller knows.
+   */
+  concurrency: number | AdaptiveOptions;
   /** Where those wait who cannot start. @default unbounded and fair */
   queue?: QueueOptions;
   /** Rules that every start is debited from; all hold together, and a start takes its slot and its tokens or neither. @default none */
@@ -117,6 +122,8 @@ export interface RunOptions {
 export interface PoolConfig {
   readonly name: string;
   readonly concurrency: number;
+  /** What moves the concurrency. */
+  readonly adaptive: AdaptiveConfig | undefined;
   readonly overflow: Overflow;
   readonly queue: {
     readonly capacity: number;
@@ -145,11 +152,16 @@ export function parsePoolOptions(options: PoolOptions): PoolConfig {
   const { name, concurrency, timeout, onTimeout, leaseTimeout, rate, breaker, retry, detectNesting } =
     options;
   object("breaker", breaker);
+  const adaptive =
+    typeof concurrency === "object" && concurrency !== null
+      ? parseAdaptive(concurrency, "concurrency.")
+      : undefined;
   const queue = object("queue", options.queue) ?? {};
   const overflow = queue.overflow === undefined ? "wait" : choice("queue.overflow", queue.overflow, RULES);
   return {
     name: name === undefined ? "pool" : text("name", name),
-    concurrency: integer("concurrency", concurrency, 1, 4_294_967_294),
+    concurrency: adaptive?.initial ?? integer("concurrency", concurrency, 1, 4_294_967_294),
+    adaptive,
     overflow,
     queue: {
       capacity: bound("queue.capacity", queue.capacity, 0),

@@ -25,6 +25,7 @@ import { attendant, inRequestOf, own } from "./presence.js";
 import { layRules } from "./rate-options.js";
 import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
 import type { RetryPolicy } from "./retry.js";
+import { type Seek, seeking } from "./seeking.js";
 import { onAbort, type Signals, watch } from "./signals.js";
 import {
   ABANDONED,
@@ -117,6 +118,7 @@ export class Pool {
   // When what still runs is aborted, once the intake is closed.
   #graceUntil: number | undefined;
   readonly #check: HealthCheck | undefined;
+  readonly #seek: Seek | undefined;
   #closed: Promise<{ abandoned: TaskInfo[] }> | undefined;
   #whenIdle: (() => void)[] = [];
   // What the last request that trapped was answered with.
@@ -128,7 +130,8 @@ export class Pool {
     this.#config = parsePoolOptions(options);
     this.#concurrency = this.#config.concurrency;
     this.#events = new Events("pool", this.#config.name);
-    const { healthCheck } = this.#config;
+    const { healthCheck, adaptive } = this.#config;
+    this.#seek = adaptive && seeking(this, adaptive);
     this.#check = healthCheck === undefined ? undefined : new HealthCheck(healthCheck);
     this.#id = guarded(() => this.#open());
     register(this, this.#id, bindings.pool_drop);
@@ -347,7 +350,10 @@ export class Pool {
     return mapThrough(this, source, fn, options);
   }
 
-  /** Changes the number of slots at once. What runs above a smaller bound finishes; a queued task that would no longer fit even an idle pool is rejected. */
+  /**
+   * Changes the number of slots at once. What runs above a smaller bound finishes; a queued task that would no longer fit
+   * even an idle pool is rejected. An adaptive pool goes on from the limit that it has found.
+   */
   resize(concurrency: number): void {
     integer("concurrency", concurrency, 1, 4_294_967_294);
     const from = this.#concurrency;
@@ -649,9 +655,10 @@ export class Pool {
   }
 
   #open(): number {
-    const { queue } = this.#config;
+    const { queue, adaptive } = this.#config;
     const id = bindings.pool_open(
       this.#concurrency,
+      adaptive?.max ?? 0,
       queue.capacity,
       queue.rule,
       queue.maxWaiters,
@@ -865,7 +872,7 @@ export class Pool {
     const silent = work.aborted || isRefusal(error);
     const failed = !silent && (breaker === undefined || this.#judge(breaker, error, true));
     work.reject(error);
-    this.#finish(work, failed ? FAILURE : IGNORED);
+    this.#finish(work, failed ? FAILURE : IGNORED, error);
   }
 
   #judge(breaker: CircuitBreaker, value: unknown, failed: boolean): boolean {
@@ -878,7 +885,7 @@ export class Pool {
   }
 
   /** The function has settled, or the lease was released. */
-  #finish(work: Work, outcome: number): void {
+  #finish(work: Work, outcome: number, error?: unknown): void {
     const { state } = work;
     if (state >= OVER) {
       // A task that ran longer than its lease: its slots are somebody else's by now.
@@ -886,7 +893,11 @@ export class Pool {
       return;
     }
     this.#forget(work);
-    if (state === RUNNING) this.#pending -= 1;
+    if (state === RUNNING) {
+      this.#pending -= 1;
+      // What ran out of time counted then.
+      if (!work.aborted) this.#seek?.(work, outcome, error);
+    }
     try {
       bindings.pool_release(this.#id, now(), work.ticket, outcome);
     } catch (error) {
@@ -958,6 +969,7 @@ export class Pool {
     );
     const abandoned = this.#config.atEnd === 0;
     const error = new TimeoutError(work.extra?.name ?? this.name, Math.round(limit));
+    this.#seek?.(work, FAILURE, error);
     if (this.#events.heard("timeout")) {
       const name = work.extra?.name;
       this.#events.emit("timeout", {
@@ -1044,6 +1056,12 @@ export class Pool {
     const startedAt = cells[LIST + 1] as number;
     const queuedAt = toEpoch(cells[LIST] as number);
     return startedAt < 0 ? { queuedAt } : { queuedAt, startedAt: toEpoch(startedAt) };
+  }
+
+  /** @internal Milliseconds since a task started, and how many slots are taken. */
+  stand(work: Work): [latency: number, inFlight: number] {
+    this.#call(() => bindings.pool_times(this.#id, work.ticket));
+    return [now() - (area()[LIST + 1] as number), this.#count(5)];
   }
 
   #timeoutOf(work: Work): number {

@@ -75,7 +75,8 @@ export function refusalError(
       return limited(`${who} refused ${what}`, detail);
     case NEVER_POSSIBLE: {
       const { weight = 1, cost = 1 } = extra ?? {};
-      const asks = weight > pool.concurrency ? `its weight is ${weight}` : `its cost is ${cost}`;
+      const asks =
+        weight > Math.max(pool.concurrency, detail) ? `its weight is ${weight}` : `its cost is ${cost}`;
       return new NeverPossibleError(
         `${who} can never run ${what}: ${asks}, and the limit is ${detail}`,
         detail,

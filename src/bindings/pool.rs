@@ -11,9 +11,17 @@ use crate::machine::wakes::MachineId;
 use crate::machine::world::PoolConfig;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Makes a pool; −1 when there can be no more. Infinity is unbounded.
+/// Makes a pool that may be resized to `most` slots, so that what only these can hold may wait; 0 for one whose size is
+/// what it is. −1 when there can be no more. Infinity is unbounded.
 #[wasm_bindgen]
-pub fn pool_open(concurrency: u32, capacity: f64, overflow: u32, max_waiters: f64, aging: u32) -> f64 {
+pub fn pool_open(
+    concurrency: u32,
+    most: u32,
+    capacity: f64,
+    overflow: u32,
+    max_waiters: f64,
+    aging: u32,
+) -> f64 {
     let queue = QueueConfig {
         capacity: bound(capacity),
         overflow: match overflow {
@@ -26,7 +34,13 @@ pub fn pool_open(concurrency: u32, capacity: f64, overflow: u32, max_waiters: f6
         aging,
     };
     let config = PoolConfig { concurrency, queue };
-    at_world(|world, _| world.open_pool(config).map_or(-1.0, |id| f64::from(id.0)))
+    at_world(|world, _| {
+        let id = world.open_pool(config);
+        id.map_or(-1.0, |id| {
+            world.stretch_pool(id, most);
+            f64::from(id.0)
+        })
+    })
 }
 
 /// Lets a pool measure how long tasks wait and run, or not.

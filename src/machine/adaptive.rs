@@ -128,13 +128,13 @@ impl AdaptiveConfig {
     /// unless set.
     ///
     /// # Errors
-    /// One sentence if they are not numbers with 0 ≤ `down_below` < `up_above`.
+    /// One sentence if they are not numbers with 0 ≤ `down_below` ≤ `up_above`.
     pub fn thresholds(mut self, up_above: f64, down_below: f64) -> Result<Self, ConfigError> {
         if !(up_above > 0.0 && up_above.is_finite()) {
             return Err(ConfigError::number("upAbove", "a number above 0", up_above));
         }
-        if !(0.0..up_above).contains(&down_below) {
-            let expected = "a number ≥ 0 and below `upAbove`";
+        if !(0.0..=up_above).contains(&down_below) {
+            let expected = "from 0 to `upAbove`";
             return Err(ConfigError::number("downBelow", expected, down_below));
         }
         self.up_above = up_above;

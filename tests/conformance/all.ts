@@ -3,6 +3,7 @@
  */
 
 import "./adaptive.js";
+import "./adaptive-pool.js";
 import "./admission.js";
 import "./batch.js";
 import "./breaker.js";

@@ -213,3 +213,15 @@ test("trap of the store: a limit goes on from where it was, its counts too", () 
   while (limit.limit < 16) grow();
   assert.include(limit.metrics(), { limit: 16, ups: 6, downs: 0 });
 });
+
+test("trap of the store: an adaptive pool does not notice, and goes on growing", async () => {
+  const pool = new Pool({ name: "adaptive", concurrency: { algorithm: "aimd", min: 1, max: 3 } });
+  const aWhile = () => new Promise<void>((resolve) => setTimeout(resolve, 3));
+  const fill = () => Promise.all(Array.from({ length: 6 }, () => pool.run(aWhile)));
+  while (pool.concurrency < 2) await fill();
+  trapAt("adaptive_sample");
+  await fill();
+  assert.isFalse(isArmed());
+  while (pool.concurrency < 3) await fill();
+  assert.include(pool.metrics(), { failed: 0, cancelled: 0 });
+});

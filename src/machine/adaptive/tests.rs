@@ -586,7 +586,7 @@ fn options_that_cannot_work_are_refused_in_a_sentence() {
         ("target", config().target(Duration::ZERO)),
         ("upAbove", config().thresholds(f64::NAN, 0.1)),
         ("upAbove", config().thresholds(0.0, 0.1)),
-        ("downBelow", config().thresholds(0.5, 0.5)),
+        ("downBelow", config().thresholds(0.5, 0.6)),
         ("downBelow", config().thresholds(0.5, -0.1)),
         ("factor", config().factor(1.0)),
         ("factor", config().factor(0.0)),

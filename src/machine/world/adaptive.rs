@@ -42,6 +42,13 @@ impl World {
         Ok(())
     }
 
+    /// Lets tasks wait that only `most` slots can hold, because whoever resizes the pool may give it so many.
+    pub fn stretch_pool(&mut self, id: MachineId, most: u32) {
+        if let Some(pool) = self.pools.get_mut(id) {
+            pool.permits.set_elastic(most);
+        }
+    }
+
     /// Holds an adaptive pool at or below `ceiling` until it is lifted with `None`: see [`Adaptive::set_ceiling`].
     pub fn pool_ceiling(&mut self, now: Instant, id: MachineId, ceiling: Option<u32>) {
         let pool = self.pools.get_mut(id);
@@ -72,7 +79,7 @@ impl World {
 impl Watched {
     pub(super) fn before(permits: &Permits) -> Self {
         Self {
-            in_flight: permits.active(),
+            in_flight: permits.in_use(),
             queued: permits.queued(),
             queue_capacity: permits.queue_capacity(),
             timeouts: permits.counts.task_timeouts,
