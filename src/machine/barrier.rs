@@ -4,12 +4,11 @@
 //! who wait for somebody else instead.
 
 use super::config::ConfigError;
-use super::line::Line;
+use super::crowd::Crowd;
 use super::permits::Patience;
 use super::ticket::{StaleTicket, Ticket};
 use super::time::Instant;
-use super::waiters::Waiters;
-use super::wakes::{Refusal, Wakes, Why};
+use super::wakes::{Refusal, Wakes};
 
 /// The answer to a party that arrives.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -31,8 +30,7 @@ pub enum Arrival {
 pub struct Barrier {
     parties: u32,
     generation: u64,
-    waiters: Waiters<()>,
-    line: Line<Ticket>,
+    waiters: Crowd,
 }
 
 impl Barrier {
@@ -48,8 +46,7 @@ impl Barrier {
         Ok(Self {
             parties,
             generation: 0,
-            waiters: Waiters::new(),
-            line: Line::new(),
+            waiters: Crowd::new(),
         })
     }
 
@@ -59,31 +56,23 @@ impl Barrier {
         if self.waiters.len() + 1 >= self.parties as usize {
             let generation = self.generation;
             self.generation += 1;
-            self.open(wakes);
+            self.waiters.go(wakes);
             return Arrival::Last { generation };
         }
-        match self.waiters.enter(now, patience, ()) {
-            Some(ticket) => {
-                self.line.push(0, ticket);
-                Arrival::Waiting(ticket)
-            }
-            None => Arrival::Refused(Refusal::NotNow),
+        match self.waiters.join(now, patience) {
+            Ok(ticket) => Arrival::Waiting(ticket),
+            Err(refusal) => Arrival::Refused(refusal),
         }
     }
 
     /// Leaves before the others have come.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<(), StaleTicket> {
-        self.waiters.leave(ticket).ok_or(StaleTicket)?;
-        let waiters = &self.waiters;
-        self.line.left(|other| waiters.contains(other));
-        Ok(())
+        self.waiters.leave(ticket)
     }
 
     /// Turns away those who have waited as long as they would. Spurious calls do nothing.
     pub fn on_deadline(&mut self, now: Instant, wakes: &mut Wakes) {
-        while let Some((ticket, ())) = self.waiters.expired(now) {
-            wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
-        }
+        self.waiters.on_deadline(now, wakes);
     }
 
     /// When [`on_deadline`](Self::on_deadline) wants to be called.
@@ -104,18 +93,6 @@ impl Barrier {
     /// Which generation is gathering now, counted from 0.
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-
-    fn open(&mut self, wakes: &mut Wakes) {
-        let mut served = Vec::with_capacity(self.waiters.len());
-        let waiters = &self.waiters;
-        while let Some((_, ticket)) = self.line.pop(|ticket| waiters.contains(ticket)) {
-            served.push(ticket);
-        }
-        for ticket in served {
-            self.waiters.leave(ticket);
-            wakes.push(ticket, Why::Granted);
-        }
     }
 }
 

@@ -3,12 +3,11 @@
 //! While it is set everybody passes; setting it lets all who wait go at once, in the order in which they came.
 //! Clearing it afterwards takes nothing back from them.
 
-use super::line::Line;
+use super::crowd::Crowd;
 use super::permits::Patience;
 use super::ticket::{StaleTicket, Ticket};
 use super::time::Instant;
-use super::waiters::Waiters;
-use super::wakes::{Refusal, Wakes, Why};
+use super::wakes::{Refusal, Wakes};
 
 /// The answer to somebody who waits for an event.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -25,8 +24,7 @@ pub enum Wait {
 #[derive(Clone, Debug, Default)]
 pub struct Event {
     set: bool,
-    waiters: Waiters<()>,
-    line: Line<Ticket>,
+    waiters: Crowd,
 }
 
 impl Event {
@@ -41,12 +39,9 @@ impl Event {
         if self.set {
             return Wait::Passed;
         }
-        match self.waiters.enter(now, patience, ()) {
-            Some(ticket) => {
-                self.line.push(0, ticket);
-                Wait::Waiting(ticket)
-            }
-            None => Wait::Refused(Refusal::NotNow),
+        match self.waiters.join(now, patience) {
+            Ok(ticket) => Wait::Waiting(ticket),
+            Err(refusal) => Wait::Refused(refusal),
         }
     }
 
@@ -54,15 +49,7 @@ impl Event {
     pub fn set(&mut self, now: Instant, wakes: &mut Wakes) {
         self.on_deadline(now, wakes);
         self.set = true;
-        let waiters = &self.waiters;
-        let mut served = Vec::with_capacity(waiters.len());
-        while let Some((_, ticket)) = self.line.pop(|ticket| waiters.contains(ticket)) {
-            served.push(ticket);
-        }
-        for ticket in served {
-            self.waiters.leave(ticket);
-            wakes.push(ticket, Why::Granted);
-        }
+        self.waiters.go(wakes);
     }
 
     /// Clears it: whoever comes from now on waits.
@@ -77,17 +64,12 @@ impl Event {
 
     /// Leaves without waiting any longer.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<(), StaleTicket> {
-        self.waiters.leave(ticket).ok_or(StaleTicket)?;
-        let waiters = &self.waiters;
-        self.line.left(|other| waiters.contains(other));
-        Ok(())
+        self.waiters.leave(ticket)
     }
 
     /// Turns away those who have waited as long as they would. Spurious calls do nothing.
     pub fn on_deadline(&mut self, now: Instant, wakes: &mut Wakes) {
-        while let Some((ticket, ())) = self.waiters.expired(now) {
-            wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
-        }
+        self.waiters.on_deadline(now, wakes);
     }
 
     /// When [`on_deadline`](Self::on_deadline) wants to be called.
@@ -104,6 +86,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::wakes::Why;
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod channel;
 pub mod config;
 pub mod counters;
+pub mod crowd;
 pub mod dispatch;
 pub mod event;
 pub mod gate;
