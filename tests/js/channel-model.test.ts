@@ -14,10 +14,12 @@ import {
   type Ended,
   given,
   holds,
+  type Pause,
   Run,
   someSignal,
   someTimeout,
   time,
+  walk,
 } from "./theorem.js";
 
 interface Wait {
@@ -135,17 +137,16 @@ class Model extends Run {
     this.lines = capacities.map((capacity) => new Line(capacity));
   }
 
-  async take(one: Step): Promise<void> {
+  async pause(one: Pause): Promise<void> {
+    await time.pause(one);
+    for (const asked of this.asked)
+      if (asked.until <= time.now()) asked.expected ??= { threw: "TimeoutError" };
+    this.sweep();
+    this.answers();
+  }
+
+  take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
-      case "turn":
-        await time.turn();
-        return this.answers();
-      case "pass":
-        await time.pass(one.ms);
-        for (const asked of this.asked)
-          if (asked.until <= time.now()) asked.expected ??= { threw: "TimeoutError" };
-        this.sweep();
-        return this.answers();
       case "abort":
         this.signals[one.which]?.abort();
         for (const asked of this.asked)
@@ -260,9 +261,8 @@ test("values pass as the model of channels says, whatever is aborted, timed out 
   const steps = fc.array(step, { minLength: 1, maxLength: 40 });
   await holds(500, fc.record({ capacities, steps }), async ({ capacities, steps }) => {
     const model = new Model(capacities);
-    for (const one of steps) await model.take(one);
-    for (const channel of [0, 1]) await model.take({ do: "close", channel });
-    await model.take({ do: "turn" });
+    const ending: Step[] = [{ do: "close", channel: 0 }, { do: "close", channel: 1 }, { do: "turn" }];
+    await walk(model, [...steps, ...ending]);
     model.end();
   });
 });

@@ -13,10 +13,12 @@ import {
   type Ended,
   given,
   holds,
+  type Pause,
   Run,
   someSignal,
   someTimeout,
   time,
+  walk,
 } from "./theorem.js";
 
 type Step =
@@ -59,16 +61,15 @@ abstract class Meeting extends Run {
     return this.came.filter(({ expected }) => expected === undefined);
   }
 
-  async take(one: Step): Promise<void> {
+  async pause(one: Pause): Promise<void> {
+    await time.pause(one);
+    for (const waiter of this.waiting())
+      if (waiter.until <= time.now()) waiter.expected = { threw: "TimeoutError" };
+    this.answers();
+  }
+
+  take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
-      case "turn":
-        await time.turn();
-        return this.answers();
-      case "pass":
-        await time.pass(one.ms);
-        for (const waiter of this.waiting())
-          if (waiter.until <= time.now()) waiter.expected = { threw: "TimeoutError" };
-        return this.answers();
       case "abort":
         this.signals[one.which]?.abort();
         for (const waiter of this.waiting())
@@ -161,16 +162,14 @@ class OfBarrier extends Meeting {
   }
 }
 
-async function walk(meeting: Meeting, steps: readonly Step[]): Promise<void> {
-  for (const one of steps) await meeting.take(one);
-  await meeting.take({ do: "close" });
-  await meeting.take({ do: "turn" });
+async function meet(meeting: Meeting, steps: readonly Step[]): Promise<void> {
+  await walk(meeting, [...steps, { do: "close" }, { do: "turn" }]);
   meeting.end();
 }
 
 test("everybody passes an event as the model says, whatever is aborted, timed out, cleared and closed", async () => {
   const own = fc.constantFrom<Step>({ do: "set" }, { do: "set" }, { do: "clear" }, { do: "close" });
-  await holds(400, steps(own), (steps) => walk(new OfEvent(), steps));
+  await holds(400, steps(own), (steps) => meet(new OfEvent(), steps));
 });
 
 test("a barrier lets as many pass as it takes, whatever is aborted, timed out and closed", async () => {
@@ -181,5 +180,5 @@ test("a barrier lets as many pass as it takes, whatever is aborted, timed out an
       all.length % 3 === 0 ? all : all.filter(({ do: what }) => what !== "close"),
     ),
   });
-  await holds(400, given, ({ parties, steps }) => walk(new OfBarrier(parties), steps));
+  await holds(400, given, ({ parties, steps }) => meet(new OfBarrier(parties), steps));
 });

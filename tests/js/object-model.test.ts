@@ -7,7 +7,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ConnectionPool, type Pooled } from "tidegate";
-import { type Common, common, given, holds, Run, someSignal, someTimeout, time } from "./theorem.js";
+import {
+  type Common,
+  common,
+  given,
+  holds,
+  type Pause,
+  Run,
+  someSignal,
+  someTimeout,
+  time,
+  walk,
+} from "./theorem.js";
 
 type Step =
   | Common
@@ -109,14 +120,13 @@ class Model extends Run {
     return this.things.filter((thing) => thing.key === key && thing.destroyed === 0).length;
   }
 
-  async take(one: Step): Promise<void> {
+  async pause(one: Pause): Promise<void> {
+    await time.pause(one);
+    this.check();
+  }
+
+  take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
-      case "turn":
-        await time.turn();
-        break;
-      case "pass":
-        await time.pass(one.ms);
-        break;
       case "abort": {
         const before = this.pool.metrics();
         this.signals[one.which]?.abort();
@@ -187,11 +197,11 @@ test("an object is used by one at a time and comes back, whatever is aborted, ti
   const steps = fc.array(step, { minLength: 1, maxLength: 40 });
   await holds(400, fc.record({ options, steps }), async ({ options, steps }) => {
     const model = new Model(options);
-    for (const one of steps) await model.take(one);
+    await walk(model, [...steps, { do: "turn" }]);
     for (let rounds = 0; rounds < 200 && model.pool.metrics().inUse > 0; rounds += 1) {
       for (const what of ["made", "judged", "release"] as const)
-        await model.take({ do: what, which: 2 * rounds + 1 });
-      await model.take({ do: "turn" });
+        model.take({ do: what, which: 2 * rounds + 1 });
+      await model.pause({ do: "turn" });
     }
     const { inUse, waiting, created, failed, destroyed } = model.pool.metrics();
     assert.deepEqual([inUse, waiting], [0, 0], "all are back, nobody waits");

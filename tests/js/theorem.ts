@@ -46,6 +46,11 @@ class Time {
     return new Promise((resolve) => immediately(resolve));
   }
 
+  async pause(one: Pause): Promise<void> {
+    if (one.do === "turn") await this.turn();
+    else await this.pass(one.ms);
+  }
+
   /** Lets so many milliseconds pass, with every timer at its moment. */
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
@@ -176,11 +181,22 @@ export const someSignal = fc.option(fc.nat(2), { nil: undefined, freq: 2 });
 /** Milliseconds of patience, or none. */
 export const someTimeout = fc.constantFrom(undefined, undefined, undefined, 0, 1, 3);
 
-/** What every model does beside its own: time passes, promises settle, signals abort. */
-export type Common =
-  | { readonly do: "turn" }
-  | { readonly do: "pass"; readonly ms: number }
-  | { readonly do: "abort"; readonly which: number };
+/** Promises settle, or time passes. All other steps between two of these are taken in one tick. */
+export type Pause = { readonly do: "turn" } | { readonly do: "pass"; readonly ms: number };
+
+/** What every model does beside its own. */
+export type Common = Pause | { readonly do: "abort"; readonly which: number };
+
+/** Takes steps, with nothing in between that the model does not see. */
+export async function walk<S extends { readonly do: string }>(
+  model: { take(one: Exclude<S, Pause>): void; pause(one: Pause): Promise<void> },
+  steps: readonly (S | Pause)[],
+): Promise<void> {
+  for (const one of steps) {
+    if (one.do === "turn" || one.do === "pass") await model.pause(one as Pause);
+    else model.take(one as Exclude<S, Pause>);
+  }
+}
 
 export const common: fc.Arbitrary<Common> = fc.oneof(
   { weight: 4, arbitrary: fc.constant({ do: "turn" as const }) },
