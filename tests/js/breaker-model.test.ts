@@ -55,7 +55,7 @@ test("a breaker never lets a stampede through, whatever happens in whatever orde
       fc.integer({ min: 1, max: 3 }),
       fc.constantFrom(3, 60_000),
       fc.constantFrom("closed" as const, "half-open" as const),
-      fc.array(step, { minLength: 1, maxLength: 60 }),
+      fc.array(step, { minLength: 1, maxLength: 60, size: "max" }),
       async (consecutive, probes, successes, openFor, state, steps) => {
         // Where it opens for a moment only, a probe's permit passes on as soon: then they are not counted here.
         const options = { consecutive, openFor, halfOpen: { probes, successes } };

@@ -17,6 +17,7 @@ import {
   type Pause,
   Run,
   someSignal,
+  stepsOf,
   time,
   walk,
 } from "./theorem.js";
@@ -124,7 +125,7 @@ class Model extends Run {
   take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
       case "abort":
-        this.signals[one.which]?.abort();
+        this.abort(one.which);
         for (const caller of this.callers)
           if (caller.signal === one.which && caller.expected === undefined) this.leave(caller, "aborted");
         break;
@@ -187,8 +188,7 @@ class Model extends Run {
     const caller: Caller = Object.assign(asked, { call: this.call(this.cache.load(key, loader, options)) });
     this.callers.push(caller);
     const entry = this.entries.get(key);
-    if (signal !== undefined && this.signals[signal]?.aborted === true)
-      caller.expected = { threw: "aborted" };
+    if (this.isAborted(signal)) caller.expected = { threw: "aborted" };
     else if (entry !== undefined) caller.expected = entry.outcome;
     else {
       const flight = this.flights.find((flight) => flight.key === key && flight.counts);
@@ -282,7 +282,7 @@ class Model extends Run {
 }
 
 test("loads are shared, handed on and kept as the model of a cache says, whatever happens meanwhile", async () => {
-  const steps = fc.array(step, { minLength: 1, maxLength: 40 });
+  const steps = stepsOf(step);
   await holds(500, fc.record({ options, steps }), async ({ options, steps }) => {
     const model = new Model(options);
     await walk(model, [...steps, { do: "turn" }]);

@@ -18,6 +18,7 @@ import {
   Run,
   someSignal,
   someTimeout,
+  stepsOf,
   time,
   walk,
 } from "./theorem.js";
@@ -148,7 +149,7 @@ class Model extends Run {
   take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
       case "abort":
-        this.signals[one.which]?.abort();
+        this.abort(one.which);
         for (const asked of this.asked)
           if (asked.signal === one.which) asked.expected ??= { threw: "aborted" };
         break;
@@ -204,7 +205,7 @@ class Model extends Run {
     const until = timeout === undefined ? Number.POSITIVE_INFINITY : time.now() + timeout;
     const asked: Asked = { call: this.call(promise), signal, until, expected: undefined };
     this.asked.push(asked);
-    if (signal !== undefined && this.signals[signal]?.aborted === true) {
+    if (this.isAborted(signal)) {
       asked.expected = { threw: "aborted" };
       return;
     }
@@ -258,7 +259,7 @@ class Model extends Run {
 
 test("values pass as the model of channels says, whatever is aborted, timed out and closed", async () => {
   const capacities = fc.tuple(fc.nat(2), fc.nat(2));
-  const steps = fc.array(step, { minLength: 1, maxLength: 40 });
+  const steps = stepsOf(step);
   await holds(500, fc.record({ capacities, steps }), async ({ capacities, steps }) => {
     const model = new Model(capacities);
     const ending: Step[] = [{ do: "close", channel: 0 }, { do: "close", channel: 1 }, { do: "turn" }];

@@ -17,6 +17,7 @@ import {
   Run,
   someSignal,
   someTimeout,
+  stepsOf,
   time,
   walk,
 } from "./theorem.js";
@@ -27,7 +28,7 @@ type Step =
   | { do: "set" | "clear" | "close" };
 
 const steps = (own: fc.Arbitrary<Step>) =>
-  fc.array(
+  stepsOf(
     fc.oneof(
       { weight: 6, arbitrary: common },
       {
@@ -36,7 +37,6 @@ const steps = (own: fc.Arbitrary<Step>) =>
       },
       { weight: 2, arbitrary: own },
     ),
-    { minLength: 1, maxLength: 40 },
   );
 
 interface Waiter {
@@ -71,7 +71,7 @@ abstract class Meeting extends Run {
   take(one: Exclude<Step, Pause>): void {
     switch (one.do) {
       case "abort":
-        this.signals[one.which]?.abort();
+        this.abort(one.which);
         for (const waiter of this.waiting())
           if (waiter.signal === one.which) waiter.expected = { threw: "aborted" };
         break;
@@ -79,7 +79,7 @@ abstract class Meeting extends Run {
         const { timeout, signal } = one;
         const call = this.call(this.wait(given({ timeout, ...this.signal(signal) })));
         const until = time.now() + (timeout ?? Number.POSITIVE_INFINITY);
-        const isAborted = signal !== undefined && this.signals[signal]?.aborted === true;
+        const isAborted = this.isAborted(signal);
         const waiter: Waiter = { call, signal, until, expected: undefined };
         waiter.expected = isAborted ? { threw: "aborted" } : this.meets();
         if (timeout === 0) waiter.expected ??= { threw: "TimeoutError" };
@@ -177,7 +177,7 @@ test("a barrier lets as many pass as it takes, whatever is aborted, timed out an
     parties: fc.integer({ min: 1, max: 4 }),
     steps: steps(fc.constant<Step>({ do: "close" })).map((all) =>
       // Most are never closed before the end.
-      all.length % 3 === 0 ? all : all.filter(({ do: what }) => what !== "close"),
+      all.length % 2 === 0 ? all : all.filter(({ do: what }) => what !== "close"),
     ),
   });
   await holds(400, given, ({ parties, steps }) => meet(new OfBarrier(parties), steps));

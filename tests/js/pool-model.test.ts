@@ -360,14 +360,18 @@ const PLAIN: Ask = {
 
 test("a pool keeps its promises, whatever happens in whatever order", async () => {
   await fc.assert(
-    fc.asyncProperty(poolOptions, fc.array(step, { minLength: 1, maxLength: 60 }), async (options, steps) => {
-      const run = new Run(options);
-      for (const one of steps) {
-        await run.take(one);
-        run.check();
-      }
-      await run.end();
-    }),
+    fc.asyncProperty(
+      poolOptions,
+      fc.array(step, { minLength: 1, maxLength: 60, size: "max" }),
+      async (options, steps) => {
+        const run = new Run(options);
+        for (const one of steps) {
+          await run.take(one);
+          run.check();
+        }
+        await run.end();
+      },
+    ),
     { numRuns: Number(process.env.TIDEGATE_MODEL_RUNS ?? 300) },
   );
 });

@@ -94,10 +94,6 @@ export class Watched {
     return this.#listeners.size;
   }
 
-  get aborted(): boolean {
-    return this.signal.aborted;
-  }
-
   abort(): void {
     this.#controller.abort(new Error("aborted"));
   }
@@ -131,9 +127,15 @@ export function nameOf(error: unknown): string {
 
 /** One run of a model: signals to abort by, calls to be settled, and what must hold when all is over. */
 export class Run {
-  readonly signals = Array.from({ length: 3 }, () => new Watched());
+  /** The last one is aborted from the beginning. */
+  readonly signals = Array.from({ length: 4 }, () => new Watched());
+  readonly #everySignal = [...this.signals];
   readonly calls: Call[] = [];
   readonly #broken: unknown[] = [];
+
+  constructor() {
+    this.signals[3]?.abort();
+  }
 
   /** Remembers a call; `told` looks at what it gives. */
   call<T>(promise: Promise<T>, told: (value: T) => void = () => {}): Call {
@@ -156,6 +158,18 @@ export class Run {
     }
   }
 
+  /** Aborts by a signal; whoever is given the same number later has a new one. */
+  abort(number: number): void {
+    const signal = new Watched();
+    this.signals[number]?.abort();
+    this.signals[number] = signal;
+    this.#everySignal.push(signal);
+  }
+
+  isAborted(number: number | undefined): boolean {
+    return number !== undefined && this.signals[number]?.signal.aborted === true;
+  }
+
   signal(number: number | undefined): { signal?: AbortSignal } {
     const signal = number === undefined ? undefined : this.signals[number]?.signal;
     return signal === undefined ? {} : { signal };
@@ -167,16 +181,21 @@ export class Run {
     const unanswered = this.calls.filter(({ settled }) => settled !== 1);
     assert.equal(unanswered.length, 0, `${unanswered.length} calls are not settled exactly once`);
     assert.deepEqual(
-      this.signals.map(({ listeners }) => listeners),
-      this.signals.map(() => 0),
+      this.#everySignal.map(({ listeners }) => listeners),
+      this.#everySignal.map(() => 0),
       "no listener remains",
     );
     assert.equal(time.timers(), 0, "no timer remains");
   }
 }
 
+/** Some steps, long runs as likely as short ones. */
+export function stepsOf<S>(step: fc.Arbitrary<S>, maxLength = 50): fc.Arbitrary<S[]> {
+  return fc.array(step, { minLength: 1, maxLength, size: "max" });
+}
+
 /** The number of a signal, or none. */
-export const someSignal = fc.option(fc.nat(2), { nil: undefined, freq: 2 });
+export const someSignal = fc.constantFrom(undefined, undefined, undefined, 0, 1, 2, 0, 1, 2, 3);
 
 /** Milliseconds of patience, or none. */
 export const someTimeout = fc.constantFrom(undefined, undefined, undefined, 0, 1, 3);
