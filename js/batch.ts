@@ -110,6 +110,8 @@ class Run<T, R> implements Handle {
   #failure: { error: unknown } | undefined;
   #look: ReturnType<typeof setTimeout> | undefined;
   #wakeReader: (() => void) | undefined;
+  #unwatch = () => {};
+  #closed: Promise<unknown> | undefined;
   #id = -1;
 
   constructor(
@@ -148,7 +150,7 @@ class Run<T, R> implements Handle {
     register(this, this.#id, bindings.batches_drop);
     hold(this.#id, this);
     attendant?.dwell(this);
-    const unwatch = onAbort(this.#signal, () => this.#fail(this.#signal?.reason));
+    this.#unwatch = onAbort(this.#signal, () => this.#fail(this.#signal?.reason));
     try {
       for (;;) {
         void this.#draw();
@@ -165,8 +167,8 @@ class Run<T, R> implements Handle {
         });
       }
     } finally {
-      unwatch();
-      await this.#end();
+      this.#stop(this.#failure?.error ?? new DOMException("The reader has left", "AbortError"));
+      await this.#closed;
     }
   }
 
@@ -203,6 +205,7 @@ class Run<T, R> implements Handle {
     try {
       while (!this.#exhausted && !this.#stopped) {
         const pressed = this.#pressure?.shouldThrottle() === true ? 1 : 0;
+        if (this.#stopped) return;
         const wanted = ask(() => bindings.batches_next(this.#id, now(), pressed));
         if (wanted === -2) this.#lookAgain(detail());
         if (wanted < 1) return;
@@ -236,7 +239,8 @@ class Run<T, R> implements Handle {
   }
 
   #start(ticket: number, one: Open<T, Awaited<R>>): void {
-    for (;;) {
+    // What an item does may be to end it all.
+    while (!this.#stopped) {
       const index = ask(() => bindings.batches_item(this.#id, ticket));
       if (index < 0) return;
       const item = one.items[index] as T;
@@ -257,6 +261,7 @@ class Run<T, R> implements Handle {
   ): void {
     if (this.#stopped || one.ended[index] === true) return;
     this.#note(one, index, one.items[index] as T, end);
+    if (this.#stopped) return;
     ask(() => bindings.batches_end_item(this.#id, now(), ticket, "error" in end ? 1 : 0));
     this.#start(ticket, one);
     settle();
@@ -309,14 +314,18 @@ class Run<T, R> implements Handle {
 
   #fail(error: unknown): void {
     this.#failure ??= { error };
+    // At once: its reader may be long in coming, or never come again.
+    this.#stop(this.#failure.error);
     this.#wakeReader?.();
   }
 
-  async #end(): Promise<void> {
+  /** Gives up what is under way, in this tick; where all is over already, nothing is. */
+  #stop(reason: unknown): void {
+    this.#unwatch();
+    clearTimeout(this.#look);
+    if (this.#closed !== undefined) return;
     this.#stopped = true;
     attendant?.rise(this, -1);
-    clearTimeout(this.#look);
-    const reason = this.#failure?.error ?? new DOMException("The reader has left", "AbortError");
     for (const { stop } of this.#open.values()) stop.abort(reason);
     if (this.#id >= 0) {
       unregister(this, this.#id);
@@ -324,11 +333,20 @@ class Run<T, R> implements Handle {
       settle();
     }
     void this.#pool.close({ grace: 0, queued: "reject" });
+    this.#closed = this.#closeSource();
+    // Who reads hears of it.
+    this.#closed.catch(() => {});
+  }
+
+  async #closeSource(): Promise<void> {
     if (this.#exhausted) return;
+    const close = () => this.#iterator.return?.();
     // A source that is asked for its next item cannot close before it has answered, which may be never.
-    const closing = Promise.resolve(this.#iterator.return?.());
-    if (this.#pulling) closing.catch(() => {});
-    else await closing;
+    if (this.#pulling)
+      void Promise.resolve()
+        .then(close)
+        .catch(() => {});
+    else await close();
   }
 }
 

@@ -149,6 +149,31 @@ test("batch: an abort throws its reason, aborts what runs and leaves no listener
   assert.equal(listeners(), 0);
 });
 
+test("batch: an abort ends it in its own tick, also while nobody reads", async () => {
+  const { signal, abort, listeners } = watchedAbort();
+  const signals: AbortSignal[] = [];
+  const reading = batch(
+    numbers(10),
+    (n, ctx) => {
+      signals.push(ctx.signal);
+      return n === 0 ? n : deferred<number>().promise;
+    },
+    { batchSize: 1, batchConcurrency: 3, signal },
+  );
+  assert.equal((await reading.next()).done, false);
+  await turn();
+  const begun = signals.length;
+  abort("enough");
+  assert.deepEqual(
+    signals.slice(1).map(({ aborted }) => aborted),
+    signals.slice(1).map(() => true),
+  );
+  assert.equal(listeners(), 0);
+  await turn();
+  assert.equal(signals.length, begun, "nothing more begins");
+  assert.equal(await rejection(reading.next()), "enough");
+});
+
 test("batch: a reader who leaves aborts what runs and closes the source", async () => {
   let closed = false;
   let inside: AbortSignal | undefined;

@@ -54,6 +54,8 @@ class Time {
   /** Lets so many milliseconds pass, with every timer at its moment. */
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
+    // Promises come before timers.
+    await this.turn();
     for (;;) {
       const due = [...this.#timers].filter(({ at }) => at <= end);
       const [first] = due.sort((a, b) => a.at - b.at);
