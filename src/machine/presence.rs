@@ -106,6 +106,7 @@ impl Presence {
     pub fn sit(&mut self, now: Instant, line: u32) -> Option<Ticket> {
         let base = self.base(now);
         let due = base.plus_micros(self.first_beat());
+        let by = due.plus_micros(self.longest());
         let pace = self.lines.entry(line).or_default();
         let seat = Seat {
             line,
@@ -113,7 +114,7 @@ impl Presence {
             beats: 0,
             served: false,
             due,
-            by: due.plus_micros(BEAT),
+            by,
             state: State::Waiting,
         };
         let ticket = self.seats.insert(seat).ok()?;
@@ -128,11 +129,12 @@ impl Presence {
         self.heard_until = self.heard_until.max(due);
         let base = self.base(now);
         let delay = self.delay(ticket);
+        let longest = self.longest();
         let seat = self.seats.get_mut(ticket)?;
         seat.beats += 1;
         seat.due = base.plus_micros(delay);
         if seat.state == State::Waiting {
-            seat.by = seat.due.plus_micros(BEAT);
+            seat.by = seat.due.plus_micros(longest);
             let by = seat.by;
             self.unexpect();
             self.expect(ticket, by);
@@ -144,6 +146,7 @@ impl Presence {
     pub fn hand(&mut self, now: Instant, ticket: Ticket) -> bool {
         let base = self.base(now);
         let heard_until = self.heard_until;
+        let longest = self.longest();
         let Some(seat) = self.seats.get_mut(ticket) else {
             return false;
         };
@@ -154,7 +157,7 @@ impl Presence {
             return true;
         }
         seat.state = State::Handed;
-        seat.by = base.plus_micros(BEAT);
+        seat.by = base.plus_micros(longest);
         let (by, line) = (seat.by, seat.line);
         let first = !std::mem::replace(&mut seat.served, true);
         if first && let Some(pace) = self.lines.get_mut(&line) {
@@ -177,12 +180,13 @@ impl Presence {
     /// seat is over then, and what it was handed is somebody else's.
     pub fn claim(&mut self, now: Instant, ticket: Ticket) -> bool {
         let base = self.base(now);
+        let longest = self.longest();
         let Some(seat) = self.seats.get_mut(ticket) else {
             return false;
         };
         seat.state = State::Waiting;
         seat.due = seat.due.max(base);
-        seat.by = seat.due.plus_micros(2 * BEAT);
+        seat.by = seat.due.plus_micros(2 * longest);
         let by = seat.by;
         self.unexpect();
         self.expect(ticket, by);
@@ -284,9 +288,14 @@ impl Presence {
         self.expected.left(|(ticket, by)| is_by(seats, ticket, by));
     }
 
+    /// The longest that anybody is not heard of, with as many as there are.
+    fn longest(&self) -> u64 {
+        BEAT.max(SHARE.saturating_mul(self.seats.len() as u64))
+    }
+
     /// A quarter of the time it will still have to wait at the pace of its line; longer and longer where nothing is known.
     fn delay(&self, ticket: Ticket) -> u64 {
-        let longest = BEAT.max(SHARE.saturating_mul(self.seats.len() as u64));
+        let longest = self.longest();
         let (Reach::Looks, Some(seat)) = (self.reach, self.seats.get(ticket)) else {
             return longest;
         };
