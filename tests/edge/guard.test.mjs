@@ -1,0 +1,363 @@
+/** Targets of strangers: what is inside somebody's network is refused, however it is written; what is allowed is fetched. */
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { isTargetRefusedError, resolveOverHttps, TargetGuard } from "tidegate/edge";
+
+const open = { allow: ["*:*"] };
+
+/** Every way to name a place that is not public, that we know of. */
+const HOSTILE = [
+  // Loopback, as it is and as URLs let it be written.
+  "http://127.0.0.1/",
+  "http://127.8.9.10/",
+  "http://127.1/",
+  "http://127.0.1/",
+  "http://2130706433/",
+  "http://017700000001/",
+  "http://0177.0.0.1/",
+  "http://0x7f.0.0.1/",
+  "http://0x7f000001/",
+  "http://0x7F.1/",
+  "http://127.0.0.1./",
+  "http://127.0.0.1:8080/",
+  "http://%31%32%37.0.0.1/",
+  "http://１２７.０.０.１/",
+  "http://①②⑦.⓪.⓪.①/",
+  "http://127。0。0。1/",
+  "http://[::1]/",
+  "http://[0:0:0:0:0:0:0:1]/",
+  "http://[0000::0001]/",
+  "http://0/",
+  "http://0.0.0.0/",
+  "http://[::]/",
+  // IPv4 inside IPv6: mapped, compatible, translated, NAT64, 6to4, Teredo.
+  "http://[::ffff:127.0.0.1]/",
+  "http://[::ffff:7f00:1]/",
+  "http://[::ffff:a9fe:a9fe]/",
+  "http://[::127.0.0.1]/",
+  "http://[::ffff:0:10.0.0.1]/",
+  "http://[64:ff9b::169.254.169.254]/",
+  "http://[64:ff9b:1::10.0.0.1]/",
+  "http://[2002:7f00:1::]/",
+  "http://[2002:a9fe:a9fe::1]/",
+  "http://[2001:0:7f00:1::]/",
+  // Private, shared, link-local, unique local, metadata.
+  "http://10.0.0.1/",
+  "http://10.255.255.255/",
+  "http://172.16.0.1/",
+  "http://172.31.255.254/",
+  "http://192.168.1.1/admin",
+  "http://3232235777/",
+  "http://100.64.0.1/",
+  "http://100.100.100.200/latest/meta-data/",
+  "http://169.254.169.254/latest/meta-data/iam/",
+  "http://169.254.170.2/v2/credentials",
+  "http://0xA9FEA9FE/",
+  "http://0251.0376.0251.0376/",
+  "http://168.63.129.16/machine?comp=goalstate",
+  "http://[fe80::1]/",
+  "http://[fd00:ec2::254]/latest/meta-data/",
+  "http://[fc00::1]/",
+  "http://[fec0::1]/",
+  "http://[ff02::1]/",
+  "http://[100::1]/",
+  "http://[2001:db8::1]/",
+  "http://192.0.0.192/",
+  "http://198.18.0.1/",
+  "http://224.0.0.1/",
+  "http://240.0.0.1/",
+  "http://255.255.255.255/",
+  // Names that only mean something inside.
+  "http://localhost/",
+  "http://LOCALHOST:3000/",
+  "http://localhost./",
+  "http://api.localhost/",
+  "http://printer.local/",
+  "http://metadata.google.internal/computeMetadata/v1/",
+  "http://kubernetes.default.svc.cluster.local/",
+  "http://vault/",
+  "http://router.lan/",
+  "http://nas.home.arpa/",
+  "http://hidden.onion/",
+  // No http, credentials, other protocols' ports, no URL.
+  "file:///etc/passwd",
+  "gopher://example.com/",
+  "ftp://example.com/",
+  "http://user:password@example.com/",
+  "http://example.com@127.0.0.1/",
+  "http://example.com:22/",
+  "http://example.com:6379@10.0.0.1/",
+  "http://example.com:25/",
+  "http://exa mple.com/",
+  "http://256.256.256.256/",
+  "http://[::1",
+  "",
+];
+
+const PUBLIC = [
+  "https://example.com/",
+  "https://example.com:8443/mcp",
+  "http://example.org/path?x=http://127.0.0.1/",
+  "https://sub.domain.example.net/",
+  "https://xn--bcher-kva.example/",
+  "https://bücher.example/",
+  "example.com",
+  "example.com:3000",
+  "http://93.184.216.34/",
+  "http://1.1.1.1/",
+  "http://8.8.8.8:8080/",
+  "http://172.15.255.255/",
+  "http://172.32.0.1/",
+  "http://100.63.255.255/",
+  "http://100.128.0.1/",
+  "http://169.253.0.1/",
+  "http://192.167.255.255/",
+  "http://11.0.0.1/",
+  "https://[2606:4700:4700::1111]/",
+  "https://[2a00:1450:4001:82a::200e]/",
+  "https://localhost.example.com/",
+  "https://internal.example.com/",
+  "https://10.0.0.1.example.com/",
+];
+
+const realFetch = globalThis.fetch;
+afterEach(() => {
+  globalThis.fetch = realFetch;
+});
+
+/** A network of answers by address, which counts what reaches it. */
+function network(answers) {
+  const sent = [];
+  globalThis.fetch = async (url, init) => {
+    const request = new Request(url, init);
+    sent.push(request);
+    const answer = answers[request.url];
+    if (answer === undefined) throw new Error(`nobody expected ${request.url}`);
+    return typeof answer === "function" ? answer(request) : redirect(answer);
+  };
+  return sent;
+}
+
+function redirect(to, status = 302) {
+  return new Response("elsewhere", { status, headers: { location: to } });
+}
+
+function refusal(call) {
+  try {
+    call();
+  } catch (error) {
+    assert.ok(isTargetRefusedError(error), String(error));
+    return error.reason;
+  }
+}
+
+async function refusedFor(promise) {
+  const error = await promise.then(
+    () => assert.fail("expected a rejection"),
+    (reason) => reason,
+  );
+  assert.ok(isTargetRefusedError(error), String(error));
+  return error.reason;
+}
+
+test("eighty ways to name a private place are refused, though everything public is allowed", async () => {
+  assert.ok(HOSTILE.length >= 80);
+  const sent = network({});
+  const guard = new TargetGuard(open);
+  for (const target of HOSTILE) {
+    assert.notEqual(
+      refusal(() => guard.admit(target)),
+      undefined,
+      target,
+    );
+    if (URL.canParse(target) && !new URL(target).username) await refusedFor(guard.fetch(target));
+  }
+  assert.deepEqual(sent, []);
+});
+
+test("a redirect to any of them is refused, and nothing is sent there", async () => {
+  const guard = new TargetGuard(open);
+  for (const target of HOSTILE.filter((target) => target !== "")) {
+    const sent = network({ "https://example.com/": target });
+    await assert.rejects(guard.fetch("https://example.com/"), target);
+    assert.deepEqual(
+      sent.map(({ url }) => new URL(url).hostname),
+      sent.map(() => "example.com"),
+      target,
+    );
+  }
+});
+
+test("what is public passes where everything public is allowed", () => {
+  assert.ok(PUBLIC.length >= 20);
+  const guard = new TargetGuard(open);
+  for (const target of PUBLIC)
+    assert.equal(
+      refusal(() => guard.admit(target)),
+      undefined,
+      target,
+    );
+});
+
+test("nothing passes that is not allowed by name, and nothing at all without configuration", () => {
+  for (const target of PUBLIC)
+    assert.equal(
+      refusal(() => new TargetGuard().admit(target)),
+      "not-allowed",
+    );
+  const guard = new TargetGuard({ allow: ["example.com", "*.example.org", "example.net:8443", "1.1.1.1:*"] });
+  const verdicts = Object.entries({
+    "https://example.com/": undefined,
+    "http://EXAMPLE.com./": undefined,
+    "https://example.com:8443/": "not-allowed",
+    "https://www.example.com/": "not-allowed",
+    "https://notexample.com/": "not-allowed",
+    "https://example.com.evil.example/": "not-allowed",
+    "https://a.b.example.org/": undefined,
+    "https://example.org/": "not-allowed",
+    "https://evilexample.org/": "not-allowed",
+    "https://example.net:8443/": undefined,
+    "https://example.net/": "not-allowed",
+    "http://1.1.1.1:9999/": undefined,
+    "http://1.1.1.1:22/": "port",
+  });
+  for (const [target, verdict] of verdicts)
+    assert.equal(
+      refusal(() => guard.admit(target)),
+      verdict,
+      target,
+    );
+});
+
+test("an allowed name does not open a private address", () => {
+  const guard = new TargetGuard({ allow: ["127.0.0.1:*", "localhost", "*.local", "[::1]"] });
+  for (const target of ["http://127.0.0.1/", "http://localhost/", "http://a.local/", "http://[::1]/"])
+    assert.equal(
+      refusal(() => guard.admit(target)),
+      "private",
+      target,
+    );
+});
+
+test("a name that leads to a private address is refused after resolution, on the first hop and on every other", async () => {
+  const addresses = {
+    "good.example": ["93.184.216.34", "2606:4700::1111"],
+    "rebinds.example": ["93.184.216.34", "127.0.0.1"],
+    "inner.example": ["10.0.0.7"],
+    "mapped.example": ["::ffff:10.0.0.7"],
+    "strange.example": ["not an address"],
+    "nowhere.example": [],
+  };
+  const guard = new TargetGuard({ ...open, resolve: async (name) => addresses[name] });
+  for (const [name, reason] of Object.entries({
+    "rebinds.example": "private",
+    "inner.example": "private",
+    "mapped.example": "private",
+    "strange.example": "private",
+    "nowhere.example": "unresolved",
+  })) {
+    const sent = network({ "https://good.example/": `https://${name}/` });
+    assert.equal(await refusedFor(guard.fetch(`https://${name}/`)), reason, name);
+    assert.equal(await refusedFor(guard.fetch("https://good.example/")), reason, name);
+    assert.equal(sent.length, 1);
+  }
+});
+
+test("redirects are followed as far as they are allowed; the answer says where it came from", async () => {
+  const guard = new TargetGuard({ ...open, redirects: 2 });
+  network({
+    "https://a.example/": "/b",
+    "https://a.example/b": "https://c.example/",
+    "https://c.example/": () => new Response("there", { headers: { "x-found": "yes" } }),
+    "https://loop.example/": "/",
+  });
+  const answer = await guard.fetch("https://a.example/");
+  assert.deepEqual([answer.url, answer.redirected, answer.status], ["https://c.example/", true, 200]);
+  assert.equal(answer.headers.get("x-found"), "yes");
+  assert.equal(await answer.text(), "there");
+  assert.equal(await refusedFor(guard.fetch("https://loop.example/")), "redirects");
+  const first = await guard.fetch("https://a.example/", { redirect: "manual" });
+  assert.deepEqual([first.status, first.url, first.redirected], [302, "https://a.example/", false]);
+  await assert.rejects(guard.fetch("https://a.example/", { redirect: "error" }), TypeError);
+});
+
+test("credentials and bodies do not follow a redirect to another origin", async () => {
+  const guard = new TargetGuard(open);
+  const init = {
+    method: "POST",
+    body: "secret",
+    headers: { authorization: "Bearer x", cookie: "a=b", "x-y": "z" },
+  };
+  for (const [status, method, body] of [
+    [302, "GET", ""],
+    [303, "GET", ""],
+    [307, "POST", "secret"],
+  ]) {
+    const sent = network({
+      "https://a.example/": () => redirect("https://b.example/", status),
+      "https://b.example/": () => new Response("ok"),
+    });
+    await guard.fetch("https://a.example/", init);
+    const [first, second] = sent;
+    assert.deepEqual([first.headers.get("authorization"), await first.text()], ["Bearer x", "secret"]);
+    assert.deepEqual([second.method, await second.text()], [method, body]);
+    assert.deepEqual(
+      ["authorization", "cookie", "x-y"].map((name) => second.headers.get(name)),
+      [null, null, "z"],
+    );
+    assert.equal(second.headers.has("content-type"), status === 307);
+  }
+});
+
+test("a body ends at its limit, and a request at its time", async () => {
+  network({
+    "https://big.example/": () => new Response("x".repeat(1001)),
+    "https://fits.example/": () => new Response("x".repeat(1000)),
+    "https://slow.example/": ({ signal }) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+  });
+  const guard = new TargetGuard({ ...open, bytes: 1000, timeout: 30 });
+  assert.equal((await (await guard.fetch("https://fits.example/")).text()).length, 1000);
+  assert.equal(await refusedFor((await guard.fetch("https://big.example/")).text()), "too-large");
+  await assert.rejects(guard.fetch("https://slow.example/"), { name: "TimeoutError" });
+  const controller = new AbortController();
+  const aborted = guard.fetch("https://slow.example/", { signal: controller.signal });
+  controller.abort(new Error("away"));
+  await assert.rejects(aborted, { message: "away" });
+});
+
+test("names are resolved over HTTPS", async () => {
+  const asked = [];
+  globalThis.fetch = async (url) => {
+    asked.push(url.href);
+    const type = url.searchParams.get("type");
+    const data =
+      type === "A"
+        ? [
+            { type: 5, data: "cdn.example." },
+            { type: 1, data: "93.184.216.34" },
+          ]
+        : [{ type: 28, data: "2606:4700::1" }];
+    return Response.json({ Status: 0, Answer: data });
+  };
+  const addresses = await resolveOverHttps("https://dns.example/dns-query")("www.example");
+  assert.deepEqual(addresses, ["93.184.216.34", "2606:4700::1"]);
+  assert.equal(asked.length, 2);
+});
+
+test("an option that is none is told at construction", () => {
+  for (const [options, message] of [
+    [{ allow: "example.com" }, /`allow` to be an array of hosts/],
+    [{ allow: ["http://example.com"] }, /`allow\[0\]` to be a host/],
+    [{ allow: ["example.com/path"] }, /`allow\[0\]`/],
+    [{ allow: ["example.com:99999"] }, /`allow\[0\]`/],
+    [{ allow: [""] }, /`allow\[0\]`/],
+    [{ allow: ["ok.example", 7] }, /`allow\[1\]`/],
+    [{ redirects: -1 }, /`redirects`/],
+    [{ bytes: 0.5 }, /`bytes`/],
+    [{ timeout: 0 }, /`timeout`/],
+    [{ resolve: "dns" }, /`resolve`/],
+  ])
+    assert.throws(() => new TargetGuard(options), message);
+});
