@@ -11,7 +11,10 @@ const REASONS = /^(JavaScript alone|Rust alone|too long to wait for|later: (Java
 
 const exported = Object.keys({ ...tidegate, ...workers });
 const rows = tables(readFileSync(join(root, "docs/coverage.md"), "utf8"));
-const javascript = sources(["tests/conformance", "tests/js", "tests/trap", "tests/page"], /\.(ts|mjs)$/);
+const javascript = sources(
+  ["tests/conformance", "tests/js", "tests/trap", "tests/page", "tests/edge"],
+  /\.(ts|mjs)$/,
+);
 const rust = sources(["src", "tests"], /\.rs$/);
 
 test("every promise has a test in each language, or one of the few reasons for having none", () => {
