@@ -14,6 +14,7 @@
  *   `open`: `*`, every header exposed. `reflect`: whatever origin asks, with credentials.
  * @property {string} title              Title of the page, not escaped on purpose.
  * @property {string} body               Inner markup of the page, not escaped on purpose.
+ * @property {string} script             What the port serves under names that end in `.js`; empty for the page itself.
  * @property {number} size               Length of a `bytes` answer.
  * @property {{ rate: number, how: Fault[] } | null} faults  A share of requests that fails, and how.
  * @property {{ requests: number, per: number, retryAfter: "seconds" | "date" } | null} limit
@@ -47,6 +48,7 @@ const PLAIN = Object.freeze({
   cors: "open",
   title: "A target of the range",
   body: "<p>Nothing to see here.</p>",
+  script: "",
   size: 0,
   faults: null,
   limit: null,
@@ -61,6 +63,7 @@ const RULES = {
   cors: oneOf(CORS),
   title: text,
   body: text,
+  script: text,
   size: integer(0, 256 * 1024 * 1024),
   faults: orNull(faultShare),
   limit: orNull(limit),

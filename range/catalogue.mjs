@@ -1,7 +1,7 @@
 // The targets of the range: what each is called, what it does, and what a scan should find there.
 // A name never changes once it is here, because tests and reports speak of targets by name.
 
-import { BIG_CATALOGUE, HOSTILE_CATALOGUE, SMALL_CATALOGUE } from "./mcp-catalogues.mjs";
+import { BIG_CATALOGUE, HOSTILE_CATALOGUE, SMALL_CATALOGUE, TOOLBOX_CATALOGUE } from "./mcp-catalogues.mjs";
 
 /**
  * @typedef {object} Definition
@@ -247,6 +247,10 @@ function bodies() {
       ],
     }),
     page("leaky", "A page with credentials left in it (made up, none ever worked)", { body: leakedScript() }),
+    page("leaky-bundle", "A page whose script has a credential left in it (made up, too)", {
+      body: `<div id="app"></div><script type="module" src="assets/app.js"></script><script src="https://cdn.invalid/x.js"></script>`,
+      script: leakedBundle(),
+    }),
   ];
 }
 
@@ -258,6 +262,10 @@ function mcpServers() {
     mcp("mcp-hostile", "MCP, hostile text in every name and description", {
       answers: "sse",
       catalogue: HOSTILE_CATALOGUE,
+    }),
+    mcp("mcp-toolbox", "MCP, tools that are dangerous alone and together", {
+      answers: "json",
+      catalogue: TOOLBOX_CATALOGUE,
     }),
     mcp("mcp-old", "MCP, speaks 2024-11-05 only", {
       answers: "json",
@@ -341,4 +349,10 @@ function leakedScript() {
   const id = ["AKIA", "RANGE", "7EXAMPLE", "42Q"].join("");
   const token = ["ghp", "_", "r4ng3".repeat(7), "Z"].join("");
   return `<script>const config = { accessKeyId: "${id}", githubToken: "${token}" };</script><p>Deployed.</p>`;
+}
+
+/** As a bundler leaves it: one long line. */
+function leakedBundle() {
+  const key = ["sk_", "live", "_", "51RangeMadeUp9Xq2Lm7Vb4Kc8"].join("");
+  return `const t=()=>document.querySelector("#app"),e={pay:"${key}"};t().textContent="Ready";export{e as config};\n`;
 }

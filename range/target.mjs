@@ -156,6 +156,8 @@ export class Target {
     const html = [["Content-Type", "text/html; charset=utf-8"], ...does.headers];
     switch (does.answer) {
       case "page":
+        if (does.script !== "" && new URL(request.url ?? "/", "http://range").pathname.endsWith(".js"))
+          return send(response, 200, [["Content-Type", "text/javascript; charset=utf-8"]], does.script);
         return send(response, does.status, html, request.method === "HEAD" ? "" : document(does));
       case "empty":
         return send(response, does.status, does.headers, "");

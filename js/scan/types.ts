@@ -13,7 +13,14 @@ export type Severity = "critical" | "high" | "medium" | "low" | "info";
 export type Level = "discovery" | "batch" | "introspection" | "analysis" | "monitor";
 
 /** The plugins that come with the package. */
-export type PluginName = "http-probe" | "port-probe" | "security-headers" | "cors-policy" | "mcp-introspect";
+export type PluginName =
+  | "http-probe"
+  | "port-probe"
+  | "security-headers"
+  | "cors-policy"
+  | "mcp-introspect"
+  | "content-secrets"
+  | "mcp-threats";
 
 /** What a scan is told. Every field is optional. */
 export interface ScanOptions {
@@ -66,6 +73,8 @@ export interface Finding {
   evidence: string;
   /** What to do about it; empty where nothing is to be done. */
   remediation: string;
+  /** How bad it is as a vector of CVSS 3.1, where the plugin rates that: `mcp-threats`. */
+  vector?: string;
   plugin: string;
   target: string;
 }
@@ -142,6 +151,35 @@ export type McpDetails = {
   resources: { uri: string; name?: string; title?: string; mimeType?: string; description?: string }[];
   resourceTemplates: { uriTemplate: string; name?: string; description?: string }[];
   prompts: { name: string; title?: string; description?: string; arguments?: Json }[];
+};
+
+/** The details of `content-secrets`. A credential is nowhere in them: only what every one of its kind begins with. */
+export type ContentSecretsDetails = {
+  /** Bytes that were searched. */
+  bytes: number;
+  /** Rules that were searched for. */
+  rules: number;
+  /** Each credential once. `confidence`: `high`, its inner structure fits; `low`, most likely made up. */
+  leaks: {
+    name: string;
+    rule: string;
+    severity: Severity;
+    confidence: "low" | "medium" | "high";
+    masked: string;
+    times: number;
+    places: { address: string; line: number; column: number }[];
+  }[];
+  searched: { name: string; bytes: number; truncated: boolean }[];
+  skipped: { name: string; why: string }[];
+};
+
+/** The details of `mcp-threats`. Scores are those of CVSS 3.1, 0 to 10. */
+export type McpThreatsDetails = {
+  /** The worst. */
+  score: number;
+  /** Each tool with the worst that is held against it, and the kinds of all of it. */
+  tools: { name: string; severity: Severity | null; score: number; vector: string | null; kinds: string[] }[];
+  combinations: { name: string; description: string; vector: string }[];
 };
 
 /** What a scan says while it runs. */

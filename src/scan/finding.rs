@@ -15,6 +15,9 @@ pub struct Finding {
     pub evidence: String,
     /// What to do about it; empty where nothing is to be done.
     pub remediation: String,
+    /// How bad it is as a vector of CVSS 3.1, where the plugin rates that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<String>,
     /// The plugin that found it. Filled in by the engine.
     pub plugin: String,
     /// The target's canonical name. Filled in by the engine.
@@ -30,6 +33,7 @@ impl Finding {
             severity,
             evidence: String::new(),
             remediation: String::new(),
+            vector: None,
             plugin: String::new(),
             target: String::new(),
         }
@@ -46,6 +50,13 @@ impl Finding {
     #[must_use]
     pub fn remediation(mut self, advice: impl Into<String>) -> Self {
         self.remediation = advice.into();
+        self
+    }
+
+    /// The same finding with a CVSS vector.
+    #[must_use]
+    pub fn vector(mut self, vector: impl Into<String>) -> Self {
+        self.vector = Some(vector.into());
         self
     }
 }

@@ -235,6 +235,11 @@ impl Context {
         self.clock.reading()
     }
 
+    /// Lets the host do other work (paint, answer events, run other plugins) before going on.
+    pub async fn give_way(&self) {
+        self.clock.give_way().await;
+    }
+
     /// Waits.
     pub async fn sleep(&self, duration: Duration) {
         self.clock.wait(duration).await;
@@ -247,6 +252,8 @@ pub trait Clock {
     fn reading(&self) -> Instant;
     /// A future that is ready `duration` from now.
     fn wait(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
+    /// A future that is ready when the host has had its turn.
+    fn give_way(&self) -> LocalBoxFuture<'static, ()>;
 }
 
 impl<R: Runtime> Clock for R {
@@ -256,6 +263,10 @@ impl<R: Runtime> Clock for R {
 
     fn wait(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         Box::pin(self.sleep(duration))
+    }
+
+    fn give_way(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.yield_now())
     }
 }
 

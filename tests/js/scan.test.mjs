@@ -89,6 +89,74 @@ describe("the whole range", () => {
   });
 });
 
+test("credentials left in a page and in its scripts are found, and are in no report", async () => {
+  const { report } = await scan([range.url("leaky"), range.url("leaky-bundle")], {
+    plugins: ["http-probe", "content-secrets"],
+  });
+  const [page, bundle] = ["leaky", "leaky-bundle"].map((name) =>
+    result(report, range.url(name), "content-secrets"),
+  );
+  assert.deepEqual(
+    page.findings.map(({ id, severity }) => [id, severity]),
+    [
+      ["content-secrets/aws-access-key-id", "high"],
+      ["content-secrets/github-token", "low"],
+    ],
+  );
+  assert.deepEqual(
+    bundle.findings.map(({ id, severity }) => [id, severity]),
+    [["content-secrets/stripe-secret-key", "critical"]],
+  );
+  assert.match(
+    bundle.findings[0].evidence,
+    /^sk_live_… \(\d+ characters\) at http:.*\/assets\/app\.js line 1 column \d+$/,
+  );
+  assert.deepEqual(
+    bundle.details.skipped.map(({ name }) => name),
+    ["https://cdn.invalid/x.js"],
+  );
+  const told = JSON.stringify(report) + toCsv(report);
+  for (const secret of ["RANGE7EXAMPLE42Q", "r4ng3r4ng3", "RangeMadeUp"]) assert.ok(!told.includes(secret));
+});
+
+test("tools of MCP servers are judged alone and together, with reason, vector and remedy", async () => {
+  const servers = ["mcp-toolbox", "mcp-hostile", "mcp-json", "mcp-locked", "fast"];
+  const { report } = await scan(servers.map((name) => range.url(name)));
+  const judged = Object.fromEntries(
+    servers.map((name) => [name, result(report, range.url(name), "mcp-threats")]),
+  );
+  const kinds = (name) => new Set(judged[name].findings.map(({ id }) => id.replace("mcp-threats/", "")));
+  for (const kind of [
+    "code-execution",
+    "file-read",
+    "file-write",
+    "network-access",
+    "data-sending",
+    "credential-access",
+    "destructive",
+    "misleading-annotation",
+    "prompt-injection",
+    "tool-shadowing",
+    "exfiltration-path",
+    "remote-code-path",
+    "remote-destruction-path",
+    "write-and-run-path",
+  ])
+    assert.ok(kinds("mcp-toolbox").has(kind), kind);
+  for (const { evidence, remediation, vector } of judged["mcp-toolbox"].findings) {
+    assert.ok(evidence !== "" && remediation !== "");
+    assert.match(vector, /^CVSS:3\.1\/AV:[NL]\//);
+  }
+  const tide = judged["mcp-toolbox"].details.tools.find(({ name }) => name === "tide_table");
+  assert.deepEqual([tide.score, tide.kinds], [0, []], "a harmless tool has nothing said against it");
+  for (const kind of ["code-execution", "prompt-injection", "hidden-text", "destructive"])
+    assert.ok(kinds("mcp-hostile").has(kind), kind);
+  assert.deepEqual(judged["mcp-json"].findings, []);
+  assert.match(judged["mcp-locked"].error, /asks who calls/);
+  assert.equal(judged.fast.status, "skipped");
+  assert.ok(toCsv(report).includes("CVSS:3.1/AV:"));
+});
+
 test("any number of workers finds the same", async () => {
   const targets = ["fast", "broken", "refused", "headers-weak", "mcp-json"].map((name) => range.url(name));
   const lasting = (report) =>
@@ -257,9 +325,11 @@ test("bad options throw one sentence that names them", () => {
 test("the plugins are known by name, mode and level", () => {
   const names = plugins().map(({ name }) => name);
   assert.deepEqual(names.sort(), [
+    "content-secrets",
     "cors-policy",
     "http-probe",
     "mcp-introspect",
+    "mcp-threats",
     "port-probe",
     "security-headers",
   ]);

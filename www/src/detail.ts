@@ -117,9 +117,8 @@ function findingItem(finding: Finding): HTMLElement {
     item.append(build("pre", { class: "evidence" }, build("bdi", { text: foreign(finding.evidence) })));
   if (finding.remediation !== "")
     item.append(build("p", { class: "remediation", text: foreign(finding.remediation) }));
-  item.append(
-    build("p", { class: "quiet small", text: `${pluginTitle(finding.plugin)} · ${foreignLine(finding.id)}` }),
-  );
+  const source = [pluginTitle(finding.plugin), foreignLine(finding.id), foreignLine(finding.vector ?? "")];
+  item.append(build("p", { class: "quiet small", text: source.filter((part) => part !== "").join(" · ") }));
   return item;
 }
 

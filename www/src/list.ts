@@ -246,7 +246,14 @@ function summaryOf(row: Row): string {
   const probe = row.results.get("http-probe");
   if (probe !== undefined && unreachable(probe))
     return foreignLine(String(probe.details?.reason ?? probe.summary));
-  const told = ["mcp-introspect", "http-probe", "security-headers", "port-probe", "cors-policy"]
+  const told = [
+    "mcp-introspect",
+    "http-probe",
+    "security-headers",
+    "port-probe",
+    "cors-policy",
+    "content-secrets",
+  ]
     .map((plugin) => row.results.get(plugin)?.summary ?? "")
     .find((summary) => summary !== "");
   const failure = [...row.results.values()].find((result) => failed(result.status));

@@ -41,6 +41,18 @@ export const PLUGINS: Record<PluginName, PluginCard> = {
     about: "Tools, resources and prompts of MCP servers",
     mode: "passive",
   },
+  "content-secrets": {
+    title: "Secrets in content",
+    short: "Leak",
+    about: "Credentials left in pages and scripts",
+    mode: "passive",
+  },
+  "mcp-threats": {
+    title: "MCP threats",
+    short: "Risk",
+    about: "What tools could do, alone and together",
+    mode: "passive",
+  },
 };
 
 export const PLUGIN_NAMES = Object.keys(PLUGINS) as PluginName[];

@@ -1,8 +1,12 @@
 //! The plugins that come with the crate, one file each.
 
+pub mod content_secrets;
 pub mod cors_policy;
 pub mod http_probe;
+mod markup;
 pub mod mcp_introspect;
+pub mod mcp_threats;
+mod place;
 pub mod port_probe;
 mod probed;
 pub mod security_headers;
@@ -83,5 +87,7 @@ pub fn all() -> Vec<PluginEntry> {
         mcp_introspect::entry(),
         PluginEntry::ready(security_headers::SecurityHeaders),
         PluginEntry::ready(cors_policy::CorsPolicy),
+        content_secrets::entry(),
+        PluginEntry::ready(mcp_threats::McpThreats),
     ]
 }

@@ -3,7 +3,7 @@
 use super::Report;
 
 const COLUMNS: &str =
-    "target,plugin,status,start,duration_ms,error,summary,finding,severity,title,evidence,remediation";
+    "target,plugin,status,start,duration_ms,error,summary,finding,severity,title,evidence,remediation,vector";
 
 /// The report as CSV with a header line. A cell that a spreadsheet would take for a formula gets a `'` before it: what
 /// a target answers must not run on the reader's machine.
@@ -27,7 +27,7 @@ pub fn to_csv(report: &Report) -> String {
         .join(",");
         if result.findings.is_empty() {
             csv.push_str(&head);
-            csv.push_str(",,,,,\r\n");
+            csv.push_str(",,,,,,\r\n");
         }
         for finding in &result.findings {
             let tail = [
@@ -36,6 +36,7 @@ pub fn to_csv(report: &Report) -> String {
                 &finding.title,
                 &finding.evidence,
                 &finding.remediation,
+                finding.vector.as_deref().unwrap_or_default(),
             ];
             csv.push_str(&head);
             csv.push(',');
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(rows[0], COLUMNS);
         assert_eq!(rows.len(), 4, "{csv}");
         assert!(
-            rows[1].ends_with(",http-probe/plain,low,\"Plain, \"\"http\"\"\",,"),
+            rows[1].ends_with(",http-probe/plain,low,\"Plain, \"\"http\"\"\",,,"),
             "{}",
             rows[1]
         );

@@ -1,11 +1,11 @@
 //! Subresource integrity: whether scripts from elsewhere are pinned to what they were when they were chosen.
 
-use super::markup::{Markup, Resource};
 use super::page::Page;
-use super::place::Place;
 use super::rules::{Rule, integrity as rules};
 use super::verdict::{Findings, Verdict};
 use crate::scan::finding::Severity::{High, Info, Low};
+use crate::scan::plugins::markup::{Markup, Resource};
+use crate::scan::plugins::place::Place;
 
 const TEST: &str = "subresource-integrity";
 

@@ -2,7 +2,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `page`, `place`, `markup`, `structured` | what one answer lets us see: fields, addresses, markup, structured values |
+//! | `page`, `structured` | what one answer lets us see: fields, structured values |
 //! | `csp` | Content-Security-Policy |
 //! | `hsts`, `framing`, `sniffing`, `referrer`, `permissions`, `isolation`, `cookies`, `cors` | one header, or family, each |
 //! | `integrity`, `redirection` | scripts from elsewhere; the way from http to https |
@@ -18,10 +18,8 @@ mod framing;
 mod hsts;
 mod integrity;
 mod isolation;
-mod markup;
 mod page;
 mod permissions;
-mod place;
 mod redirection;
 mod referrer;
 mod rules;
@@ -37,7 +35,6 @@ use futures::future::LocalBoxFuture;
 use serde_json::json;
 
 use self::page::Page;
-use self::place::{Place, resolved};
 use self::redirection::Route;
 use self::score::Score;
 use self::verdict::Findings;
@@ -45,6 +42,7 @@ use crate::scan::fetch::{Body, FetchErrorKind, HeaderView, Headers, Redirect, Re
 use crate::scan::finding::Severity;
 use crate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, PluginError};
 use crate::scan::plugins::cors_policy;
+use crate::scan::plugins::place::{Place, resolved};
 use crate::scan::plugins::probed::Probed;
 use crate::scan::target::{Scheme, Target};
 

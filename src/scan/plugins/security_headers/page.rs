@@ -1,8 +1,8 @@
 //! What one answer lets us see, as the tests of this folder ask for it.
 
-use super::markup::Markup;
-use super::place::Place;
 use crate::scan::fetch::{HeaderView, Headers, Response};
+use crate::scan::plugins::markup::Markup;
+use crate::scan::plugins::place::Place;
 
 /// One answer: where it came from, its headers as far as they are visible, and its markup if it is a document.
 pub(crate) struct Page<'a> {

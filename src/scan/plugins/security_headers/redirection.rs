@@ -1,9 +1,9 @@
 //! Whether whoever comes without TLS is led to where TLS is.
 
-use super::place::Place;
 use super::rules::redirection as rules;
 use super::verdict::{Findings, Verdict};
 use crate::scan::finding::Severity::{Info, Low, Medium};
+use crate::scan::plugins::place::Place;
 
 const TEST: &str = "redirection";
 

@@ -23,6 +23,8 @@ pub(crate) struct Document {
     pub(crate) referrer: Vec<String>,
     /// `<script>` elements that run, in order.
     pub(crate) scripts: Vec<Resource>,
+    /// `<link rel="modulepreload">`: the scripts that those will import, in order.
+    pub(crate) preloads: Vec<Resource>,
     /// `<link rel="stylesheet">` elements, in order.
     pub(crate) styles: Vec<Resource>,
 }
@@ -87,6 +89,7 @@ impl Document {
                 }
             }
             "script" if tag.runs_as_script() => self.scripts.push(tag.resource("src")),
+            "link" if tag.has_token("rel", "modulepreload") => self.preloads.push(tag.resource("href")),
             "link" if tag.has_token("rel", "stylesheet") => self.styles.push(tag.resource("href")),
             _ => {}
         }
@@ -274,7 +277,7 @@ mod tests {
             r#"<script src="https://cdn.test/a.js" integrity="sha384-x" crossorigin></script>
                <script>if (a</b/) document.write("<script src=evil.js>")</script>
                <SCRIPT SRC=/b.js></SCRIPT ><script type="application/json">{"a": "<script src=c.js>"}</script>
-               <link rel="preload stylesheet" href=x.css><link rel=icon href=y.ico>"#,
+               <link rel="preload stylesheet" href=x.css><link rel=icon href=y.ico><link rel=modulepreload href=d.js>"#,
         );
         let addresses: Vec<_> = found
             .scripts
@@ -285,6 +288,7 @@ mod tests {
         assert!(found.scripts[0].has_integrity && found.scripts[0].has_crossorigin);
         assert!(!found.scripts[2].has_integrity);
         assert_eq!(found.styles.len(), 1);
+        assert_eq!(found.preloads[0].address.as_deref(), Some("d.js"));
     }
 
     #[test]
