@@ -18,6 +18,8 @@ use super::wakes::{Refusal, Wakes, Why};
 mod ask;
 mod counts;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 pub use ask::{Admission, Ask, AtEnd, Patience};
@@ -121,7 +123,15 @@ impl Permits {
     }
 
     /// Asks for a start. Granted at once only if nobody waits; turned away at once for what waiting cannot heal.
-    pub fn request(&mut self, now: Instant, ask: Ask, gate: &mut impl Gate, wakes: &mut Wakes) -> Admission {
+    pub fn request(
+        &mut self,
+        now: Instant,
+        mut ask: Ask,
+        gate: &mut impl Gate,
+        wakes: &mut Wakes,
+    ) -> Admission {
+        // Who asks for no slot would find room in a full pool.
+        ask.weight = ask.weight.max(1);
         self.expire(now, gate, wakes);
         if let Some(refusal) = self.turned_away(now, &ask, gate) {
             self.count_refusal(refusal);
