@@ -640,3 +640,102 @@ fn an_algorithm_of_ones_own_is_kept_within_bounds() {
         Some(Scaled { from: 2, to: 10 })
     );
 }
+
+#[test]
+fn a_drop_takes_a_share_of_a_large_limit_and_one_of_a_small_one() {
+    let dropped = Sample {
+        ending: Ending::Dropped,
+        ..sample(ms(10), 1)
+    };
+    let mut aimd = Aimd::new(0.9, None);
+    assert_eq!(aimd.sample(1_000_000, 100.0, &dropped), 90.0);
+    // What began before the last decrease tells of the limit before it; what began with it does not.
+    assert_eq!(aimd.sample(1_009_999, 90.0, &dropped), 90.0);
+    assert_eq!(aimd.sample(1_010_000, 2.0, &dropped), 1.0);
+    let mut aimd = Aimd::new(0.9, Some(ms(10)));
+    assert_eq!(aimd.sample(0, 4.0, &sample(ms(10), 4)), 4.25);
+    assert_eq!(aimd.sample(0, 4.0, &sample(ms(11), 4)), 3.0);
+    assert_eq!(
+        aimd.sample(1_000_000, 4.0, &sample(ms(1), 1)),
+        4.0,
+        "held by something else"
+    );
+}
+
+#[test]
+fn vegas_too_takes_a_share_or_one_when_calls_are_dropped() {
+    for (limit, left) in [(5.0, 4.0), (100.0, 90.0)] {
+        let mut vegas = Vegas::new(1, Duration::ZERO);
+        let dropped = Sample {
+            ending: Ending::Dropped,
+            ..sample(ms(10), 5)
+        };
+        let limits: Vec<f64> = (0..20)
+            .map(|n| vegas.sample(n * 1_000_000, limit, &dropped))
+            .collect();
+        assert!(
+            limits.iter().all(|after| *after == limit || *after == left),
+            "{limits:?}"
+        );
+        assert!(limits.contains(&left));
+    }
+}
+
+#[test]
+fn thresholds_scale_by_a_share_and_by_one_at_least() {
+    let scaled = |shrink: f64, limit: f64, latency: Duration, in_flight: u32| {
+        let mut threshold = Threshold::new(0.8, 0.3, shrink, Some(ms(10)), ms(100));
+        let sample = sample(latency, in_flight);
+        assert_eq!(threshold.sample(0, limit, &sample), limit);
+        assert_eq!(
+            threshold.sample(99_999, limit, &sample),
+            limit,
+            "not before its interval"
+        );
+        threshold.sample(100_000, limit, &sample)
+    };
+    // Busy.
+    assert_eq!(scaled(0.5, 10.0, ms(1), 9), 20.0);
+    assert_eq!(scaled(1.0, 10.0, ms(1), 9), 11.0);
+    assert_eq!(scaled(0.5, 10.0, ms(1), 8), 10.0);
+    // Idle and fast.
+    assert_eq!(scaled(0.5, 10.0, ms(1), 2), 5.0);
+    assert_eq!(scaled(1.0, 10.0, ms(1), 2), 9.0);
+    assert_eq!(scaled(0.5, 10.0, ms(1), 3), 10.0);
+    assert_eq!(scaled(0.5, 10.0, ms(10), 2), 10.0, "idle, but not fast");
+    // Slow: above twice the target.
+    assert_eq!(scaled(0.5, 10.0, ms(20), 5), 10.0);
+    assert_eq!(scaled(0.5, 10.0, ms(21), 5), 20.0);
+}
+
+#[test]
+fn the_load_of_thresholds_counts_the_queue_among_work_and_room() {
+    let load = |queued: u32, queue_capacity: Option<u32>| {
+        let mut threshold = Threshold::new(0.8, 0.3, 0.5, None, Duration::ZERO);
+        let sample = Sample {
+            queued,
+            queue_capacity,
+            ..sample(ms(1), 10)
+        };
+        threshold.sample(0, 10.0, &sample)
+    };
+    assert_eq!(load(6, Some(10)), 10.0, "16 of 20 is not above 80 %");
+    assert_eq!(load(7, Some(10)), 20.0);
+    assert_eq!(load(0, Some(30)), 5.0, "10 of 40 is below 30 %");
+    assert_eq!(load(0, Some(20)), 10.0);
+    assert_eq!(load(0, None), 20.0);
+}
+
+#[test]
+fn thresholds_judge_by_means_since_the_last_change() {
+    let mut threshold = Threshold::new(0.8, 0.3, 0.5, None, ms(1));
+    let of = |in_flight| sample(ms(1), in_flight);
+    assert_eq!(threshold.sample(0, 10.0, &of(10)), 10.0);
+    // The mean of 1.0, 0.5 and 0.9 is 0.8, and that is not above 80 %.
+    assert_eq!(threshold.sample(500, 10.0, &of(5)), 10.0);
+    assert_eq!(threshold.sample(1000, 10.0, &of(9)), 10.0);
+    assert_eq!(threshold.sample(1001, 10.0, &of(10)), 20.0);
+    // From here on anew.
+    assert_eq!(threshold.sample(1500, 20.0, &of(2)), 20.0);
+    assert_eq!(threshold.sample(2001, 20.0, &of(2)), 10.0);
+}
