@@ -151,3 +151,122 @@ impl Round {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn asked_often(duel: &mut Duel, times: usize, entries: usize) -> Option<Favour> {
+        // Of a key that is in neither pretend cache.
+        (0..times).filter_map(|_| duel.asked(u32::MAX, entries)).last()
+    }
+
+    #[test]
+    fn whoever_hit_more_is_ahead_and_half_of_it_is_remembered() {
+        let mut duel = Duel::new(8);
+        duel.rounds[1].hits = 9;
+        assert_eq!(asked_often(&mut duel, FEWEST - 1, 8), None);
+        assert_eq!(duel.requests, FEWEST - 1);
+        assert_eq!(asked_often(&mut duel, 1, 8), Some(Favour::Recency));
+        assert_eq!((duel.rounds[1].hits, duel.requests), (4, 0));
+        // Once is enough: only a change is told.
+        assert_eq!(asked_often(&mut duel, FEWEST, 8), None);
+        duel.rounds[0].hits = 2;
+        // As many hits: frequency is what there is without a reason.
+        assert_eq!(asked_often(&mut duel, FEWEST, 8), Some(Favour::Frequency));
+    }
+
+    #[test]
+    fn a_verdict_takes_as_many_requests_as_there_are_entries() {
+        let mut duel = Duel::new(1000);
+        duel.rounds[1].hits = 1;
+        assert_eq!(asked_often(&mut duel, 99, 100), None);
+        assert_eq!(asked_often(&mut duel, 1, 100), Some(Favour::Recency));
+    }
+
+    #[test]
+    fn both_pretend_caches_take_in_what_is_there_and_count_their_hits() {
+        let mut duel = Duel::new(100);
+        let (sketch, mut random) = (Sketch::default(), Random::new(1));
+        assert_eq!(duel.asked(7, 10), None);
+        for _ in 0..2 {
+            duel.present(7, 1, &sketch, &mut random);
+            assert!(duel.rounds.iter().all(|round| round.residents.len() == 1));
+        }
+        duel.asked(7, 10);
+        duel.asked(8, 10);
+        assert!(duel.rounds.iter().all(|round| round.hits == 1));
+    }
+
+    #[test]
+    fn a_pretend_cache_forgets_whom_it_turned_out() {
+        let mut duel = Duel::new(4);
+        let (sketch, mut random) = (Sketch::default(), Random::new(1));
+        for hash in 0..50 {
+            duel.present(hash, 1, &sketch, &mut random);
+            for round in &duel.rounds {
+                assert_eq!(round.slots.len(), round.residents.len());
+                assert!(round.residents.len() <= 4);
+            }
+        }
+    }
+
+    #[test]
+    fn beyond_its_most_entries_the_sample_is_halved_and_the_pretend_caches_with_it() {
+        let mut duel = Duel::new(1 << 20);
+        let (sketch, mut random) = (Sketch::default(), Random::new(1));
+        for hash in 0..MOST as u32 {
+            duel.present(hash, 1, &sketch, &mut random);
+        }
+        assert_eq!(duel.sampled, 0);
+        duel.present(MOST as u32, 1, &sketch, &mut random);
+        assert_eq!(duel.sampled, 1);
+        for round in &duel.rounds {
+            let stay = (0..=MOST as u32).filter(|hash| belongs(*hash, 1)).count();
+            assert_eq!((round.residents.len(), round.slots.len()), (stay, stay));
+            assert!(round.slots.keys().all(|hash| belongs(*hash, 1)));
+        }
+        let stranger = (0..).find(|hash| !belongs(*hash, 1)).unwrap();
+        duel.present(stranger, 1, &sketch, &mut random);
+        assert!(
+            duel.rounds
+                .iter()
+                .all(|round| !round.slots.contains_key(&stranger))
+        );
+    }
+
+    #[test]
+    fn a_sample_is_one_of_two_of_the_sample_before_it() {
+        let mut sample: Vec<u32> = (0..1 << 14).collect();
+        for sampled in 0..8 {
+            let before = sample.len();
+            sample.retain(|hash| belongs(*hash, sampled));
+            if sampled == 0 {
+                assert_eq!(sample.len(), before);
+            } else {
+                assert!(
+                    (before * 2 / 5..before * 3 / 5).contains(&sample.len()),
+                    "{} of {before}",
+                    sample.len()
+                );
+            }
+        }
+        assert!((0..1000).all(|hash| !belongs(hash, 32)));
+    }
+
+    #[test]
+    fn the_pretend_caches_are_as_small_as_their_sample() {
+        let mut duel = Duel::new(2000);
+        let (sketch, mut random) = (Sketch::default(), Random::new(1));
+        for hash in 0..6000 {
+            duel.present(hash, 1, &sketch, &mut random);
+        }
+        assert_eq!(duel.sampled, 1);
+        for round in &duel.rounds {
+            assert!(round.residents.weight() <= 1000);
+            assert!(round.residents.len() > 900);
+        }
+    }
+}

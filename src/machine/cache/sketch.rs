@@ -131,4 +131,57 @@ mod tests {
         sketch.add(1);
         assert_eq!(sketch.estimate(1), 0);
     }
+
+    #[test]
+    fn bits_are_spread_as_by_splitmix64() {
+        assert_eq!(spread(1_234_567), 6_457_827_717_110_365_317);
+        assert_eq!(spread(0), 0xE220_A839_7B1D_CDAF);
+    }
+
+    #[test]
+    fn a_hash_has_a_counter_of_its_own_in_each_of_four_groups() {
+        let mut sketch = Sketch::default();
+        sketch.fit(1);
+        assert_eq!(sketch.words.len(), SMALLEST);
+        let mut shifts = std::collections::BTreeSet::new();
+        for hash in 0..500 {
+            let places = sketch.places(hash).unwrap();
+            for (group, (word, shift)) in places.into_iter().enumerate() {
+                assert!(word < SMALLEST);
+                assert_eq!((shift / 16) as usize, group);
+                assert_eq!(shift % 4, 0);
+                shifts.insert(shift);
+            }
+        }
+        assert_eq!(shifts.len(), 16, "every counter of a word is somebody's");
+    }
+
+    #[test]
+    fn counts_are_halved_when_the_window_is_over() {
+        let mut sketch = Sketch::default();
+        sketch.fit(16);
+        // One hash stops at 15, and then is no addition any more.
+        (0..40).for_each(|_| sketch.add(7));
+        assert_eq!((sketch.estimate(7), sketch.additions), (15, 15));
+        let mut other = 1000;
+        while sketch.additions < 159 {
+            sketch.add(other);
+            other += 1;
+        }
+        assert_eq!(sketch.estimate(7), 15);
+        let before = sketch.words.clone();
+        while sketch.additions == 159 {
+            sketch.add(other);
+            other += 1;
+        }
+        assert_eq!(sketch.additions, 80);
+        assert_eq!(sketch.estimate(7), 7);
+        let sum = |words: &[u64]| {
+            words
+                .iter()
+                .map(|word| (0..16).map(|at| (word >> (4 * at)) & 15).sum::<u64>())
+                .sum::<u64>()
+        };
+        assert!(sum(&sketch.words) <= sum(&before).div_ceil(2) + 2);
+    }
 }
