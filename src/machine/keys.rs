@@ -44,4 +44,22 @@ mod tests {
         assert_eq!(map.len(), 1999);
         assert_eq!(map[&999], 999);
     }
+
+    fn hash(write: impl Fn(&mut KeyHasher)) -> u64 {
+        let mut hasher = KeyHasher::default();
+        write(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn an_id_is_spread_over_all_bits_and_always_the_same_way() {
+        const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15;
+        for id in [0u32, 1, 2, 77, 1 << 20, u32::MAX] {
+            let product = (u128::from(id) * SPREAD) as u64;
+            assert_eq!(hash(|hasher| hasher.write_u32(id)), product ^ (product >> 32));
+        }
+        let first = SPREAD as u64;
+        let second = (u128::from(first ^ 2) * SPREAD) as u64;
+        assert_eq!(hash(|hasher| hasher.write(&[1, 2])), second ^ (second >> 32));
+    }
 }

@@ -194,4 +194,47 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_line_is_swept_once_most_of_it_is_gone_and_not_before() {
+        let mut line = Line::new();
+        (0..66).for_each(|n| line.push(i64::from(n), n));
+        // 33 of 66 are half, not most.
+        (0..33).for_each(|_| line.left(|n| n >= 34));
+        assert_eq!(line.in_order.len(), 66);
+        line.left(|n| n >= 34);
+        assert_eq!((line.in_order.len(), line.gone), (32, 0));
+        // A short line is not worth it.
+        let mut line = Line::new();
+        (0..32).for_each(|n| line.push(i64::from(n), n));
+        (0..32).for_each(|_| line.left(|_| false));
+        assert_eq!(line.in_order.len(), 32);
+    }
+
+    #[test]
+    fn it_is_empty_when_nothing_is_in_it_in_either_part() {
+        let mut line = Line::new();
+        assert!(line.is_empty());
+        line.push(5, 'a');
+        line.push(3, 'b');
+        assert_eq!(line.front_rank(), Some(3));
+        assert!(!line.is_empty());
+        assert_eq!(line.pop(|_| true), Some((3, 'b')));
+        assert!(!line.is_empty());
+        assert_eq!(line.pop(|_| true), Some((5, 'a')));
+        assert!(line.is_empty());
+        assert_eq!(line.front_rank(), None);
+    }
+
+    #[test]
+    fn items_are_the_same_only_by_rank_and_arrival() {
+        let item = |rank, arrival| Item {
+            rank,
+            arrival,
+            value: (),
+        };
+        assert_eq!(item(1, 2), item(1, 2));
+        assert_ne!(item(1, 2), item(1, 3));
+        assert_ne!(item(1, 2), item(2, 2));
+    }
 }

@@ -308,4 +308,46 @@ mod tests {
         }
         assert!(queue.turns.is_empty());
     }
+
+    #[test]
+    fn the_next_to_be_dropped_is_found_although_many_have_left() {
+        let config = QueueConfig {
+            capacity: Some(1),
+            overflow: Overflow::DropOldest,
+            ..QueueConfig::default()
+        };
+        let mut queue = Queue::new(config);
+        let mut slab = super::super::ticket::Slab::new();
+        for n in 0..1000 {
+            let standing = queue.arrive(0, 0);
+            let ticket = slab.insert(n).unwrap();
+            queue.enter(ticket, standing);
+            assert_eq!(queue.room(|t| slab.contains(t)), Room::InsteadOf(ticket));
+            slab.remove(ticket);
+            queue.left_inside(standing, |t| slab.contains(t));
+        }
+        let mut left = 0;
+        while queue.by_priority.pop(|_| true).is_some() {
+            left += 1;
+        }
+        assert!(left < 100, "{left} that are gone are still remembered");
+    }
+
+    #[test]
+    fn a_key_gives_its_turn_back_when_it_leaves_and_not_when_it_goes_inside() {
+        let mut queue = Queue::new(QueueConfig::default());
+        let mut slab = super::super::ticket::Slab::new();
+        let standing = queue.arrive(0, 7);
+        let ticket = slab.insert(()).unwrap();
+        queue.park(ticket, standing);
+        queue.left_outside(standing, true, |_| false);
+        queue.enter(ticket, standing);
+        assert!(!queue.turns.is_empty());
+        queue.left_inside(standing, |_| false);
+        assert!(queue.turns.is_empty());
+        let standing = queue.arrive(0, 7);
+        queue.park(ticket, standing);
+        queue.left_outside(standing, false, |_| false);
+        assert!(queue.turns.is_empty() && queue.is_empty());
+    }
 }

@@ -54,4 +54,27 @@ mod tests {
         }
         assert_eq!(seen, [true; 4]);
     }
+
+    #[test]
+    fn the_sequence_is_that_of_splitmix64() {
+        let mut random = Random::new(1_234_567);
+        let published = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        for number in published {
+            assert_eq!(random.bits(), number);
+        }
+        // The share of the range that the bits are of theirs.
+        let mut again = Random::new(1_234_567);
+        assert_eq!(again.up_to(999), 350);
+        assert_eq!(again.up_to(u64::MAX), published[1]);
+        assert_eq!(
+            again.unit(),
+            (published[2] >> 11) as f64 / 9_007_199_254_740_992.0
+        );
+    }
 }

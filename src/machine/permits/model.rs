@@ -830,7 +830,10 @@ impl Pair {
         assert_eq!(permits.is_idle(), plain.is_idle());
         // It may be called too early, for one that is gone; never too late, and not at all where there is nothing to come.
         let (next, expected) = (permits.next_deadline(), plain.next_deadline());
-        assert!(next.is_some() == expected.is_some() && next <= expected, "{next:?}, not {expected:?}");
+        assert!(
+            next.is_some() == expected.is_some() && next <= expected,
+            "{next:?}, not {expected:?}"
+        );
         assert_eq!(
             permits.turnover(),
             plain.typical / (2 * u64::from(plain.capacity))
