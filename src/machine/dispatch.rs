@@ -34,6 +34,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod chunks;
 mod config;
+#[cfg(test)]
+mod rules;
 mod terms;
 #[cfg(test)]
 mod tests;

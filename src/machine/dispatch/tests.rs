@@ -4,28 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-fn at(micros: u64) -> Instant {
+pub(super) fn at(micros: u64) -> Instant {
     Instant::from_micros(micros)
 }
 
-fn config(min: u32, max: u32) -> DispatchConfig {
+pub(super) fn config(min: u32, max: u32) -> DispatchConfig {
     DispatchConfig::new(min, max).unwrap()
 }
 
 /// A host whose workers do nothing by themselves.
-struct Bench {
-    dispatch: Dispatch,
-    now: u64,
-    workers: Vec<Ticket>,
-    sent: BTreeMap<Ticket, VecDeque<Ticket>>,
-    messages: Vec<(Ticket, usize)>,
-    rejected: Vec<(Ticket, Fault)>,
-    here: Vec<Ticket>,
-    gone: Vec<Ticket>,
+pub(super) struct Bench {
+    pub(super) dispatch: Dispatch,
+    pub(super) now: u64,
+    pub(super) workers: Vec<Ticket>,
+    pub(super) sent: BTreeMap<Ticket, VecDeque<Ticket>>,
+    pub(super) messages: Vec<(Ticket, usize)>,
+    pub(super) rejected: Vec<(Ticket, Fault)>,
+    pub(super) here: Vec<Ticket>,
+    pub(super) gone: Vec<Ticket>,
 }
 
 impl Bench {
-    fn new(config: DispatchConfig) -> Self {
+    pub(super) fn new(config: DispatchConfig) -> Self {
         let mut bench = Self {
             dispatch: Dispatch::new(config),
             now: 0,
@@ -42,20 +42,20 @@ impl Bench {
     }
 
     /// With `min` workers that have started.
-    fn started(config: DispatchConfig) -> Self {
+    pub(super) fn started(config: DispatchConfig) -> Self {
         let mut bench = Self::new(config);
         bench.start_all();
         bench
     }
 
-    fn start_all(&mut self) {
+    pub(super) fn start_all(&mut self) {
         for worker in self.workers.clone() {
             self.dispatch.ready(at(self.now), worker).unwrap();
         }
         self.obey();
     }
 
-    fn obey(&mut self) {
+    pub(super) fn obey(&mut self) {
         while let Some(order) = self.dispatch.pop_order() {
             match order {
                 Order::Spawn(worker) => self.workers.push(worker),
@@ -79,25 +79,25 @@ impl Bench {
         }
     }
 
-    fn submit(&mut self, job: Job) -> Ticket {
+    pub(super) fn submit(&mut self, job: Job) -> Ticket {
         let task = self.dispatch.submit(at(self.now), job).unwrap();
         self.obey();
         task
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.dispatch.flush(at(self.now));
         self.obey();
     }
 
-    fn advance(&mut self, micros: u64) {
+    pub(super) fn advance(&mut self, micros: u64) {
         self.now += micros;
         self.dispatch.on_deadline(at(self.now));
         self.obey();
     }
 
     /// The worker answers the oldest task it has.
-    fn answer(&mut self, worker: Ticket, ran: u64) -> Ticket {
+    pub(super) fn answer(&mut self, worker: Ticket, ran: u64) -> Ticket {
         let task = self.sent.get_mut(&worker).and_then(VecDeque::pop_front).unwrap();
         let ran = Some(Duration::from_micros(ran));
         self.dispatch.done(at(self.now), worker, task, ran).unwrap();
@@ -105,25 +105,25 @@ impl Bench {
         task
     }
 
-    fn crash(&mut self, worker: Ticket) {
+    pub(super) fn crash(&mut self, worker: Ticket) {
         self.workers.retain(|other| *other != worker);
         self.dispatch.crashed(at(self.now), worker).unwrap();
         self.obey();
     }
 
-    fn at_worker(&self, n: usize) -> usize {
+    pub(super) fn at_worker(&self, n: usize) -> usize {
         self.sent.get(&self.workers[n]).map_or(0, VecDeque::len)
     }
 }
 
-fn idempotent(kind: u32) -> Job {
+pub(super) fn idempotent(kind: u32) -> Job {
     Job {
         idempotent: true,
         ..Job::of(kind)
     }
 }
 
-fn keyed(key: u32) -> Job {
+pub(super) fn keyed(key: u32) -> Job {
     Job {
         key: Some(key),
         ..Job::of(0)
