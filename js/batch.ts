@@ -28,7 +28,7 @@ export interface BatchOptions {
   onError?(item: unknown, error: unknown): void;
   /** Called after each item. `total` is absent where the source does not say how many there are. */
   onProgress?(done: number, total?: number): void;
-  /** While it says yes, drawing another batch waits, and an adaptive size is halved. */
+  /** A `PressureMonitor`, or something else to ask: while it says yes, drawing another batch waits, and an adaptive size is halved. */
   pressure?: { shouldThrottle(): boolean };
   /** How many milliseconds drawing waits under pressure before it goes ahead all the same. @default 5,000 */
   pressureWait?: number;

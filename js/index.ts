@@ -89,6 +89,20 @@ export { PoolGroup, type PoolGroupOptions } from "./pool-group.js";
 export type { Settled } from "./pool-map.js";
 export type { PoolMetrics, Summary } from "./pool-metrics.js";
 export type { Overflow, PoolOptions, QueueOptions, RunOptions } from "./pool-options.js";
+export {
+  type PressureAlert,
+  type PressureEvents,
+  type PressureMetrics,
+  PressureMonitor,
+  type PressureOptions,
+  type PressureSample,
+} from "./pressure.js";
+export {
+  type PressureLevel,
+  type PressureReading,
+  type PressureSource,
+  platformSources,
+} from "./pressure-sources.js";
 export { type RateEvents, RateLimiter, type RateMetrics } from "./rate.js";
 export type { RateOptions } from "./rate-options.js";
 export { type RetryMetrics, type RetryOptions, retry } from "./retry.js";

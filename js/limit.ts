@@ -65,7 +65,9 @@ export class Limit implements Handle {
     register(this, this.#id, bindings.adaptive_drop);
     const { strategy } = config;
     if (strategy === undefined) return;
-    this.#limit = this.#holdAt(ask(() => bindings.strategy_concurrency(STRATEGIES[strategy], coresHere())));
+    this.#limit = this.#holdAt(
+      ask(() => bindings.pressed_concurrency(STRATEGIES[strategy], coresHere(), -1, -1)),
+    );
   }
 
   /** The name given at construction. */

@@ -48,6 +48,8 @@ export interface MetricsSnapshot {
   readonly sinks: readonly Numbers["sink"][];
   /** Adaptive limits, those of pools under the names of the pools. */
   readonly limits: readonly Numbers["adaptive"][];
+  /** Pressure monitors. */
+  readonly pressures: readonly Numbers["pressure"][];
   /** Pools of workers. */
   readonly workers: readonly Numbers["workers"][];
   /** The user's own counters. */
@@ -89,6 +91,7 @@ export const PLACES = {
   orchestrator: "orchestrators",
   sink: "sinks",
   adaptive: "limits",
+  pressure: "pressures",
   workers: "workers",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 

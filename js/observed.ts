@@ -14,6 +14,7 @@ import { worlds } from "./instance.js";
 import type { LockMetrics } from "./locks.js";
 import type { ObjectMetrics } from "./objects.js";
 import type { OrchestratorMetrics } from "./orchestrator.js";
+import type { PressureMetrics } from "./pressure.js";
 import type { RetryMetrics } from "./retry.js";
 import type { SinkMetrics } from "./sink.js";
 import type { StateMetrics } from "./state.js";
@@ -34,6 +35,7 @@ export interface Numbers {
   orchestrator: OrchestratorMetrics;
   sink: SinkMetrics;
   adaptive: AdaptiveMetrics;
+  pressure: PressureMetrics;
   workers: WorkerMetrics;
 }
 

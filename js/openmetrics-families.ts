@@ -131,6 +131,17 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
     })),
     gauge("closed", "1 once it is closed.", ({ closed }) => Number(closed)),
   ],
+  pressure: [
+    gauges("level", "1 for the level that holds.", "level", ({ level }) => ({ [level]: 1 })),
+    gauges("used", "The shares that are known.", "source", ({ busy, memory, heap }) => ({
+      ...(busy === undefined ? {} : { loop: busy }),
+      ...(memory === undefined ? {} : { memory }),
+      ...(heap === undefined ? {} : { heap }),
+    })),
+    counter("samples", "Samples taken.", ({ samples }) => samples),
+    counter("changes", "Changes of the level.", ({ changes }) => changes),
+    counter("alerts", "Alerts of nearly full memory.", ({ alerts }) => alerts),
+  ],
   adaptive: [
     gauge("limit", "How many calls may run at once.", ({ limit }) => limit),
     split("changes", "Changes of the limit, by which way.", "direction", ({ ups, downs }) => ({

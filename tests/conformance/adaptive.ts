@@ -55,8 +55,8 @@ async function overload(limit: AdaptiveLimit): Promise<void> {
 test("adaptive: it starts where it is told, or at its minimum, and has a name", () => {
   const limit = new AdaptiveLimit({ algorithm: "gradient", min: 2, max: 100 });
   assert.deepEqual(limit.metrics(), { name: "adaptive", limit: 2, min: 2, max: 100, ups: 0, downs: 0 });
-  const named = new AdaptiveLimit({ algorithm: "vegas", min: 2, max: 100, initial: 10, name: "api" });
-  assert.deepEqual([named.name, named.limit], ["api", 10]);
+  const named = new AdaptiveLimit({ algorithm: "vegas", min: 2, max: 100, initial: 10, name: "seeker" });
+  assert.deepEqual([named.name, named.limit], ["seeker", 10]);
 });
 
 test("adaptive aimd: one more a round trip, a tenth less when a call is dropped, told each time", async () => {

@@ -30,6 +30,7 @@ import "./pool-health.js";
 import "./pool-leases.js";
 import "./pool-map.js";
 import "./pool-queue.js";
+import "./pressure.js";
 import "./rate.js";
 import "./registry-of-metrics.js";
 import "./retry.js";

@@ -17,6 +17,7 @@ import {
   Orchestrator,
   Pool,
   PoolGroup,
+  PressureMonitor,
   RateLimiter,
   retry,
   Sink,
@@ -62,6 +63,9 @@ async function oneOfEach() {
   await sink.write(1);
   const adaptive = new AdaptiveLimit({ name: "api", algorithm: "aimd", min: 1, max: 9, initial: 4 });
   adaptive.sample({ latency: 5, inFlight: 4, ok: false, dropped: true });
+  const load = { name: "told", read: () => ({ heap: 0.95 }) };
+  const pressure = new PressureMonitor({ name: "host", sources: [load] });
+  pressure.sample();
   return {
     cache,
     channel,
@@ -76,6 +80,7 @@ async function oneOfEach() {
     plugins,
     sink,
     adaptive,
+    pressure,
   };
 }
 
@@ -97,6 +102,7 @@ test("metrics of every handle: all kinds stand in one snapshot, alive or given",
     assert.include(named(snapshot.orchestrators, "plugins"), { plugins: 1, maxWorkers: 2, succeeded: 1 });
     assert.include(named(snapshot.sinks, "notes"), { waiting: 0, written: 1, failed: 0, closed: false });
     assert.include(named(snapshot.limits, "api"), { limit: 3, min: 1, max: 9, ups: 0, downs: 1 });
+    assert.include(named(snapshot.pressures, "host"), { level: "critical", heap: 0.95, alerts: 1 });
   }
   const chosen = new Metrics([handles.cache]).toJSON();
   assert.deepEqual([chosen.caches.length, chosen.channels.length, chosen.pools.length], [1, 0, 0]);
@@ -135,10 +141,12 @@ test("metrics of every handle: OpenMetrics keeps one grammar for every kind", as
   assert.equal(sample("tidegate_sink_items", '_totalsink="notes",outcome="written"'), 1);
   assert.equal(sample("tidegate_adaptive_limit", 'adaptive="api"'), 3);
   assert.equal(sample("tidegate_adaptive_changes", '_totaladaptive="api",direction="down"'), 1);
+  assert.equal(sample("tidegate_pressure_level", 'pressure="host",level="critical"'), 1);
+  assert.equal(sample("tidegate_pressure_used", 'pressure="host",source="heap"'), 0.95);
   for (const [name, { help }] of families) {
     assert.match(
       name,
-      /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter|graph|orchestrator|sink|adaptive)_[a-z_]+$/,
+      /^tidegate_(cache|channel|event|barrier|locks|objects|state|counter|graph|orchestrator|sink|adaptive|pressure)_[a-z_]+$/,
     );
     assert.isDefined(help, name);
   }
@@ -269,6 +277,7 @@ test("names: every handle has the one it was given, in its metrics too, or the n
         "plugins",
         "notes",
         "api",
+        "host",
       ],
       ["databases", "rate"],
     ].flat(),

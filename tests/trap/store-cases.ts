@@ -12,6 +12,7 @@ import {
   isRuntimeTrapError,
   Orchestrator,
   Pool,
+  PressureMonitor,
   type StateChange,
   TaskGraph,
   VersionedState,
@@ -224,4 +225,19 @@ test("trap of the store: an adaptive pool does not notice, and goes on growing",
   assert.isFalse(isArmed());
   while (pool.concurrency < 3) await fill();
   assert.include(pool.metrics(), { failed: 0, cancelled: 0 });
+});
+
+test("trap of the store: a pressure monitor measures again at once", () => {
+  let heap = 0.85;
+  const monitor = new PressureMonitor({
+    interval: 2 ** 31 - 1,
+    sources: [{ name: "told", read: () => ({ heap }) }],
+  });
+  assert.isTrue(monitor.shouldThrottle());
+  heap = 0.5;
+  trapNow();
+  assert.isFalse(monitor.shouldThrottle());
+  trapAt("pressure_sample");
+  assert.isTrue(isRuntimeTrapError(thrown(() => monitor.sample())));
+  assert.equal(monitor.sample().level, "nominal");
 });

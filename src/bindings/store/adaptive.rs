@@ -94,12 +94,6 @@ pub fn adaptive_ceiling(id: u32, ceiling: u32) -> u32 {
     limit.unwrap_or(0)
 }
 
-/// How many workers a machine with so many cores (0 unknown) bears by a strategy: 0 conservative, 1 balanced, 2 aggressive.
-#[wasm_bindgen]
-pub fn strategy_concurrency(strategy: u32, cores: u32) -> u32 {
-    strategy_of(strategy).concurrency(Some(cores))
-}
-
 pub(super) fn strategy_of(number: u32) -> Strategy {
     match number {
         0 => Strategy::Conservative,

@@ -1,4 +1,4 @@
-//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches, task graphs, adaptive limits.
+//! The policies of the store module across the wasm boundary: caches, states, channels, events, barriers, locks, objects, batches, task graphs, adaptive limits, pressure.
 //!
 //! A list of ids that goes with a call is pushed before it, one id at a time, and a list that comes of one is read after it:
 //! nothing of variable length crosses.
@@ -21,6 +21,7 @@ mod kin;
 mod locks;
 mod objects;
 mod orchestrator;
+mod pressure;
 mod shelf;
 mod state;
 
