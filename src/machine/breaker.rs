@@ -510,4 +510,6 @@ impl Ramp {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
