@@ -14,6 +14,5 @@ export const {
   hold,
   unregister,
   settle,
-  survived,
   trapped,
 } = createInstance(bindings, "./core_bg.js");

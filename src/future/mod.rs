@@ -5,7 +5,6 @@
 
 pub mod acquire_error;
 pub mod adaptive_limit;
-mod alerts;
 pub mod barrier;
 pub mod batch;
 pub mod breaker;
@@ -49,6 +48,7 @@ mod turn;
 pub mod virtual_runtime;
 #[cfg(target_arch = "wasm32")]
 pub mod web_runtime;
+pub mod worker_pool;
 
 pub use crate::machine::adaptive::{
     AdaptiveConfig, Algorithm, Ending, Optimal, Prediction, Sample, Scaled, Strategy, optimal_concurrency,
@@ -91,12 +91,12 @@ pub use metrics::{AlertChange, BreakerMetrics, Metrics, MetricsCounter, PoolMetr
 pub use object_pool::{About, ConnectionPool, ObjectError, ObjectOptions, ObjectPool, Pooled};
 pub use orchestrator::{Orchestrator, Plugin, PluginEnd, PluginResult, PluginRun, PluginsError, RunHandle};
 pub use owner::{DeadlockStep, Owner};
-pub use pool::{Health, Pool};
+pub use pool::Pool;
 pub use pool_map::PoolMap;
 pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
 pub use rate_limiter::RateLimiter;
 pub use readings::{Reading, Readings};
-pub use retry::{Advice, Retry, RetryCounts, Transient, retry};
+pub use retry::{Advice, Retry, Transient, retry};
 pub use run_options::RunOptions;
 pub use runtime::{Parker, Runtime, TaskParker};
 pub use select::Select;
@@ -110,3 +110,4 @@ pub use timeout::{TimeoutError, timeout};
 pub use virtual_runtime::{Stalled, VirtualRuntime};
 #[cfg(target_arch = "wasm32")]
 pub use web_runtime::WebRuntime;
+pub use worker_pool::*;
