@@ -1,6 +1,6 @@
 import { type BreakerOptions, type BreakerRules, parseBreakerOptions } from "./breaker-options.js";
 import { now, readAt } from "./clock.js";
-import { area, guarded, ready, register, settle, trapped, unregister } from "./core.js";
+import { area, guarded, ready, register, survived, unregister } from "./core.js";
 import { dispose } from "./dispose.js";
 import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
@@ -122,7 +122,7 @@ export class CircuitBreaker implements Handle {
 
   /** Its state now. */
   get state(): BreakerState {
-    return STATES[this.#call(() => bindings.breaker_state(this.#id, now())) ?? 0] as BreakerState;
+    return STATES[survived(() => bindings.breaker_state(this.#id, now())) ?? 0] as BreakerState;
   }
 
   /**
@@ -138,13 +138,13 @@ export class CircuitBreaker implements Handle {
   /** Turns everybody away, those who wait in its pools included, until what it returns is disposed. Held several times, it opens again when the last hold is. */
   isolate(): Disposer {
     this.#holds += 1;
-    this.#call(() => bindings.breaker_isolate(this.#id, now()));
+    survived(() => bindings.breaker_isolate(this.#id, now()));
     let held = true;
     const lift = (() => {
       if (!held) return;
       held = false;
       this.#holds -= 1;
-      this.#call(() => bindings.breaker_lift(this.#id, now()));
+      survived(() => bindings.breaker_lift(this.#id, now()));
     }) as Disposer;
     Object.defineProperty(lift, dispose, { value: lift });
     return lift;
@@ -158,7 +158,7 @@ export class CircuitBreaker implements Handle {
 
   /** Every number of this breaker. */
   metrics(): BreakerMetrics {
-    this.#call(() => bindings.breaker_stats(this.#id, now()));
+    survived(() => bindings.breaker_stats(this.#id, now()));
     const at = (index: number) => area()[LIST + index] as number;
     return {
       name: this.name,
@@ -235,17 +235,6 @@ export class CircuitBreaker implements Handle {
     const id = bindings.breaker_open(snapshot === undefined ? 0 : now(), snapshot !== undefined);
     if (id < 0) throw new RangeError("The breaker could not be made: its options are out of range");
     return id;
-  }
-
-  #call<T>(call: () => T): T | undefined {
-    let answer: T | undefined;
-    try {
-      answer = call();
-    } catch (error) {
-      if (trapped(error) === error) throw error;
-    }
-    settle();
-    return answer;
   }
 }
 

@@ -14,5 +14,6 @@ export const {
   hold,
   unregister,
   settle,
+  survived,
   trapped,
 } = createInstance(bindings, "./core_bg.js");

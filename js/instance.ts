@@ -177,6 +177,18 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     }
   }
 
+  /** The same, where the caller can go on without an answer: after a trap there is none. What was decided is carried out. */
+  function survived<T>(call: () => T): T | undefined {
+    let answer: T | undefined;
+    try {
+      answer = call();
+    } catch (error) {
+      if (trapped(error) === error) throw error;
+    }
+    settle();
+    return answer;
+  }
+
   function refresh(): Float64Array {
     if (memory !== undefined) cells = new Float64Array(memory.buffer, bindings.area(), AREA_CELLS);
     return cells;
@@ -362,6 +374,7 @@ export function createInstance(bindings: WorldBindings, glue: string) {
     ready,
     seed,
     guarded,
+    survived,
     area,
     detail,
     register,

@@ -1,5 +1,5 @@
 import { now, readAt } from "./clock.js";
-import { area, detail, guarded, hold, ready, register, settle, trapped } from "./core.js";
+import { area, detail, guarded, hold, ready, register, settle, survived, trapped } from "./core.js";
 import { dispose } from "./dispose.js";
 import { duration } from "./duration.js";
 import { ClosedError, NeverPossibleError, RateLimitedError, type RuntimeTrapError } from "./errors.js";
@@ -158,7 +158,7 @@ export class RateLimiter implements Handle {
     if (this.#waiters.size === 0) hold(this.#id, this);
     const unwatch = onAbort(signal, () => {
       this.#leave(ticket)?.reject(signal?.reason);
-      this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
+      survived(() => bindings.limiter_cancel(this.#id, now(), ticket));
     });
     const again = () => {
       try {
@@ -177,19 +177,19 @@ export class RateLimiter implements Handle {
     milliseconds("ms", ms);
     const at = now();
     this.#coolUntil = Math.max(this.#coolUntil, at + ms);
-    this.#call(() => bindings.limiter_cool_down(this.#id, at, at + ms));
+    survived(() => bindings.limiter_cool_down(this.#id, at, at + ms));
     this.#events.emit("throttle", { ms });
   }
 
   /** Refuses everybody from here on, those who wait included. */
   close(): void {
     this.#closed = true;
-    this.#call(() => bindings.limiter_close(this.#id));
+    survived(() => bindings.limiter_close(this.#id));
   }
 
   /** Every number of this limiter. */
   metrics(): RateMetrics {
-    this.#call(() => bindings.limiter_stats(this.#id));
+    survived(() => bindings.limiter_stats(this.#id));
     const at = (index: number) => area()[LIST + index] as number;
     return {
       name: this.#name,
@@ -223,7 +223,7 @@ export class RateLimiter implements Handle {
   forsake(ticket: number): (() => void) | undefined {
     const waiter = this.#leave(ticket);
     if (waiter === undefined) return undefined;
-    this.#call(() => bindings.limiter_cancel(this.#id, now(), ticket));
+    survived(() => bindings.limiter_cancel(this.#id, now(), ticket));
     return waiter.again;
   }
 
@@ -270,16 +270,5 @@ export class RateLimiter implements Handle {
     if (code === CLOSED) return new ClosedError(`${who} is closed`);
     if (code === QUEUE_TIMEOUT) return new RateLimitedError(`${who} had no room within ${duration(timeout)}`);
     return limited(`${who} refused the call`, number);
-  }
-
-  #call<T>(call: () => T): T | undefined {
-    let answer: T | undefined;
-    try {
-      answer = call();
-    } catch (error) {
-      if (trapped(error) === error) throw error;
-    }
-    settle();
-    return answer;
   }
 }

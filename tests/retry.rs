@@ -5,8 +5,8 @@ use futures::FutureExt;
 use std::cell::Cell;
 use std::time::Duration;
 use tidegate::{
-    AcquireError, Advice, Backoff, Host, Jitter, Pool, PoolOptions, Retry, RetryBudget, RetryConfig,
-    RunError, RunOptions, Runtime, Transient, VirtualRuntime, retry,
+    AcquireError, Advice, Backoff, Host, Jitter, Metrics, Pool, PoolOptions, Retry, RetryBudget, RetryConfig,
+    RetryCounts, RunError, RunOptions, Runtime, Transient, VirtualRuntime, retry,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -138,4 +138,30 @@ fn refusals_say_whether_and_when_to_come_back() {
     assert_eq!(AcquireError::Closed.advice(), Advice::Never);
     assert_eq!(AcquireError::NeverPossible { limit: 1 }.advice(), Advice::Never);
     assert_eq!(RunError::<Says>::Cancelled.advice(), Advice::Never);
+}
+
+#[test]
+fn calls_attempts_after_the_first_and_calls_that_nothing_was_left_for_are_counted_also_for_a_host() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let rule = Retry::new(&runtime, without_jitter())
+        .without_budget()
+        .known_as(&host, "upstream")
+        .unwrap();
+    let third = async |attempt| if attempt < 3 { Err(BUSY) } else { Ok(attempt) };
+    assert_eq!(runtime.block_on(rule.clone().run(third)), Ok(3));
+    assert!(runtime.block_on(rule.run(async |_| Err::<(), _>(BUSY))).is_err());
+    let never = async |_| Err::<(), _>(Says(Advice::Never));
+    assert!(runtime.block_on(rule.run(never)).is_err());
+    let counts = RetryCounts {
+        calls: 3,
+        retries: 4,
+        exhausted: 1,
+    };
+    assert_eq!(rule.counts(), counts);
+    let text = Metrics::new(&host).to_openmetrics();
+    assert!(
+        text.contains(r#"tidegate_retry_attempts_total{retry="upstream"} 4"#),
+        "{text}"
+    );
 }

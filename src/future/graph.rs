@@ -135,13 +135,9 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn known_as(self, host: &Host<R>, name: impl Into<Rc<str>>) -> Result<Self, ConfigError> {
-        let kin = Kin::open(host, name.into())?;
         let shared = Rc::downgrade(&self.0);
-        kin.count_with(move || {
-            shared
-                .upgrade()
-                .map(|shared| shared.state.borrow().graph.progress())
-        });
+        let progress = move || Some(shared.upgrade()?.state.borrow().graph.progress());
+        let kin = Kin::open(host, name.into(), progress)?;
         self.0.kin.replace(Some(Rc::new(kin)));
         Ok(self)
     }

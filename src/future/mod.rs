@@ -5,6 +5,7 @@
 
 pub mod acquire_error;
 pub mod adaptive_limit;
+mod alerts;
 pub mod barrier;
 pub mod batch;
 pub mod breaker;
@@ -91,12 +92,12 @@ pub use metrics::{AlertChange, BreakerMetrics, Metrics, MetricsCounter, PoolMetr
 pub use object_pool::{About, ConnectionPool, ObjectError, ObjectOptions, ObjectPool, Pooled};
 pub use orchestrator::{Orchestrator, Plugin, PluginEnd, PluginResult, PluginRun, PluginsError, RunHandle};
 pub use owner::{DeadlockStep, Owner};
-pub use pool::Pool;
+pub use pool::{Health, Pool};
 pub use pool_map::PoolMap;
 pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
 pub use rate_limiter::RateLimiter;
 pub use readings::{Reading, Readings};
-pub use retry::{Advice, Retry, Transient, retry};
+pub use retry::{Advice, Retry, RetryCounts, Transient, retry};
 pub use run_options::RunOptions;
 pub use runtime::{Parker, Runtime, TaskParker};
 pub use select::Select;

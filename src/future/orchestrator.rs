@@ -8,7 +8,6 @@ use crate::machine::config::ConfigError;
 use crate::machine::graph::GraphError;
 use crate::machine::orchestrator::{NewPlugin, Orchestrator as Machine, RunConfig};
 use crate::machine::wakes::Wakes;
-use crate::machine::world::World;
 use futures::future::{FutureExt, join_all};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -76,11 +75,9 @@ impl<R: Runtime, A: 'static, T: 'static, E: 'static> Orchestrator<R, A, T, E> {
     ///
     /// When the host knows more orchestrators than there are numbers for.
     pub fn known_as(mut self, host: &Host<R>, name: impl Into<Rc<str>>) -> Result<Self, ConfigError> {
-        let room = Room::open(host, "orchestrators", World::open_told, World::drop_told)?;
-        room.name(name.into());
         let tally = Rc::clone(&self.tally);
-        host.count_with(room.id, move || Some(("orchestrator", tally.readings())));
-        self.room = Some(room);
+        let count = move || Some(("orchestrator", tally.readings()));
+        self.room = Some(Room::counted(host, "orchestrators", name.into(), count)?);
         Ok(self)
     }
 

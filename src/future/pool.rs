@@ -18,10 +18,16 @@ use crate::machine::permits::{AtEnd, Patience};
 use crate::machine::time::micros;
 use crate::machine::world::PoolConfig;
 use futures::Stream;
+use health::Check;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
+
+pub(crate) mod health;
+
+pub use health::Health;
 
 /// Runs at most so many tasks at once, keeps a bounded queue before them, and gives up on what takes too long.
 ///
@@ -54,6 +60,8 @@ struct Inner<R: Runtime> {
     timeout: Option<Duration>,
     on_timeout: OnTimeout,
     lease_timeout: Option<Duration>,
+    paused: Cell<bool>,
+    check: Option<Rc<Check<R::Parker>>>,
 }
 
 impl<R: Runtime> Pool<R> {
@@ -108,6 +116,8 @@ impl<R: Runtime> Pool<R> {
             timeout: options.timeout,
             on_timeout: options.on_timeout,
             lease_timeout: options.lease_timeout,
+            paused: Cell::new(false),
+            check: options.health_check.map(Check::new),
         })))
     }
 
@@ -282,11 +292,13 @@ impl<R: Runtime> Pool<R> {
 
     /// Starts nothing until [`resume`](Self::resume). What runs goes on, and the intake stays open.
     pub fn pause(&self) {
+        self.0.paused.set(true);
         self.0.machine.call(|world, _, id| world.pool_pause(id));
     }
 
     /// Starts tasks again.
     pub fn resume(&self) {
+        self.0.paused.set(false);
         self.0.machine.call(|world, now, id| world.pool_resume(now, id));
     }
 
@@ -326,6 +338,7 @@ impl<R: Runtime> Pool<R> {
         let grace = micros(options.grace);
         let machine = &self.0.machine;
         machine.call(|world, now, id| world.pool_close(now, id, refuse_queue, grace));
+        self.end_checks();
         self.on_idle().await;
         machine.ledger.take_revoked()
     }
@@ -381,12 +394,14 @@ impl<R: Runtime> Pool<R> {
     }
 
     fn with_defaults(&self, mut options: RunOptions) -> RunOptions {
+        self.begin_checks();
         options.wait_timeout = options.wait_timeout.or(self.0.wait_timeout);
         options.timeout = options.timeout.or(self.0.timeout);
         options
     }
 
     fn as_lease(&self, mut options: RunOptions) -> RunOptions {
+        self.begin_checks();
         options.wait_timeout = options.wait_timeout.or(self.0.wait_timeout);
         options.timeout = options.timeout.or(self.0.lease_timeout);
         options

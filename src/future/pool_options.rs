@@ -1,9 +1,11 @@
 //! What a pool is made of.
 
+use super::pool::health::HealthCheck;
 use crate::machine::adaptive::AdaptiveConfig;
 use crate::machine::breaker::BreakerConfig;
 use crate::machine::queue::QueueConfig;
 use crate::machine::rate::RateConfig;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ pub struct PoolOptions {
     pub(crate) rates: Vec<RateConfig>,
     pub(crate) breaker: Option<BreakerConfig>,
     pub(crate) adaptive: Option<AdaptiveConfig>,
+    pub(crate) health_check: Option<HealthCheck>,
 }
 
 /// What happens to the slots of a submitted task that runs out of time.
@@ -59,6 +62,7 @@ impl PoolOptions {
             rates: Vec::new(),
             breaker: None,
             adaptive: None,
+            health_check: None,
         }
     }
 
@@ -116,6 +120,18 @@ impl PoolOptions {
     /// A breaker of its own before the slots; for one that several pools share see [`Pool::with_breaker`](super::Pool::with_breaker).
     pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
         self.breaker = Some(breaker);
+        self
+    }
+
+    /// How the pool finds out whether what it calls is there: `look` is called at its first use and at every interval from then on, one at a
+    /// time, and what is not `Ok` is not well. It makes [`Pool::ready`](super::Pool::ready) and [`Pool::health`](super::Pool::health); tasks run
+    /// all the same. One that has not come back after ten intervals is given up. An interval of zero counts as a millisecond.
+    pub fn health_check<F, Fut, T, E>(mut self, every: Duration, look: F) -> Self
+    where
+        F: Fn() -> Fut + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+    {
+        self.health_check = Some(HealthCheck::new(every.max(Duration::from_millis(1)), look));
         self
     }
 

@@ -1,12 +1,16 @@
 //! Trying again: with backoff, jitter, a deadline and a budget.
 
 use super::acquire_error::AcquireError;
+use super::host::Host;
+use super::readings::Reading;
 use super::runtime::Runtime;
 use super::task::RunError;
 use super::timeout::TimeoutError;
+use super::turn::Room;
+use crate::machine::config::ConfigError;
 use crate::machine::random::Random;
 use crate::machine::retry::{Decision, Failed, RetryBudget, RetryConfig};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -56,13 +60,26 @@ where
 /// A rule for trying again, shared by those who call one service, with a budget of 10 % of their calls for retries: when the service fails for
 /// everybody, retries must not become most of its load.
 ///
-/// Clones share the budget.
-pub struct Retry<R> {
+/// Clones share the budget, and are counted together.
+pub struct Retry<R: Runtime> {
     runtime: R,
     config: RetryConfig,
     budget: Option<Rc<RefCell<RetryBudget>>>,
     // Drawn from the runtime when the first delay is: at the top level of a module randomness may be forbidden.
     random: Rc<RefCell<Option<Random>>>,
+    counts: Rc<Cell<RetryCounts>>,
+    room: Option<Rc<Room<R>>>,
+}
+
+/// What a rule for trying again has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RetryCounts {
+    /// Calls, however often each was tried.
+    pub calls: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Calls that failed although trying again might have helped: no attempt, no time or no budget was left.
+    pub exhausted: u64,
 }
 
 impl<R: Runtime> Retry<R> {
@@ -73,7 +90,26 @@ impl<R: Runtime> Retry<R> {
             config,
             budget: Some(Rc::new(RefCell::new(RetryBudget::default()))),
             random: Rc::default(),
+            counts: Rc::default(),
+            room: None,
         }
+    }
+
+    /// Has `host` know it by a name, so that what it counts is among the metrics.
+    ///
+    /// # Errors
+    ///
+    /// When the host knows more of them than there are numbers for.
+    pub fn known_as(mut self, host: &Host<R>, name: impl Into<Rc<str>>) -> Result<Self, ConfigError> {
+        let counts = Rc::clone(&self.counts);
+        let count = move || Some(("retry", counts.get().readings()));
+        self.room = Some(Room::counted(host, "retries", name.into(), count)?);
+        Ok(self)
+    }
+
+    /// What it has seen, with its clones.
+    pub fn counts(&self) -> RetryCounts {
+        self.counts.get()
     }
 
     /// With another budget.
@@ -121,6 +157,7 @@ impl<R: Runtime> Retry<R> {
         Fut: Future<Output = Result<T, E>>,
     {
         let started = self.runtime.now();
+        self.count(|counts| counts.calls += 1);
         if let Some(budget) = &self.budget {
             budget.borrow_mut().deposit(started);
         }
@@ -143,8 +180,12 @@ impl<R: Runtime> Retry<R> {
                 retry_after,
             };
             match self.decide(failed) {
-                Decision::GiveUp { .. } => return Err(error),
+                Decision::GiveUp { .. } => {
+                    self.count(|counts| counts.exhausted += 1);
+                    return Err(error);
+                }
                 Decision::Again { delay } => {
+                    self.count(|counts| counts.retries += 1);
                     previous_delay = Some(delay);
                     self.runtime.sleep(delay).await;
                     attempt += 1;
@@ -153,12 +194,28 @@ impl<R: Runtime> Retry<R> {
         }
     }
 
+    fn count(&self, change: impl FnOnce(&mut RetryCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+
     fn decide(&self, failed: Failed) -> Decision {
         let mut random = self.random.borrow_mut();
         let random = random.get_or_insert_with(|| Random::new(self.runtime.seed()));
         let mut budget = self.budget.as_ref().map(|budget| budget.borrow_mut());
         self.config
             .decide(self.runtime.now(), failed, budget.as_deref_mut(), random)
+    }
+}
+
+impl RetryCounts {
+    fn readings(self) -> Vec<Reading> {
+        vec![
+            Reading::ever("calls", self.calls),
+            Reading::ever("attempts", self.retries),
+            Reading::ever("exhausted", self.exhausted),
+        ]
     }
 }
 
@@ -206,18 +263,20 @@ impl<E: Transient> Transient for RunError<E> {
     }
 }
 
-impl<R: Clone> Clone for Retry<R> {
+impl<R: Runtime> Clone for Retry<R> {
     fn clone(&self) -> Self {
         Self {
             runtime: self.runtime.clone(),
             config: self.config,
             budget: self.budget.clone(),
             random: Rc::clone(&self.random),
+            counts: Rc::clone(&self.counts),
+            room: self.room.clone(),
         }
     }
 }
 
-impl<R> fmt::Debug for Retry<R> {
+impl<R: Runtime> fmt::Debug for Retry<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
             .field("config", &self.config)

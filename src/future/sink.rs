@@ -6,7 +6,6 @@ use super::runtime::{Parker, Runtime};
 use super::task::words_of;
 use super::turn::Room;
 use crate::machine::config::ConfigError;
-use crate::machine::world::World;
 use futures::future::{FutureExt, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -113,10 +112,9 @@ impl<R: Runtime, T: 'static, E: 'static> Sink<R, T, E> {
     ///
     /// When the host knows more sinks than there are numbers for.
     pub fn known_as(self, host: &Host<R>, name: impl Into<Rc<str>>) -> Result<Self, ConfigError> {
-        let room = Room::open(host, "sinks", World::open_told, World::drop_told)?;
-        room.name(name.into());
         let numbers = Rc::clone(&self.0.numbers);
-        host.count_with(room.id, move || Some(("sink", numbers.readings())));
+        let count = move || Some(("sink", numbers.readings()));
+        let room = Room::counted(host, "sinks", name.into(), count)?;
         self.0.room.replace(Some(room));
         Ok(self)
     }

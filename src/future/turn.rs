@@ -3,6 +3,7 @@
 use super::acquire_error::AcquireError;
 use super::host::Host;
 use super::ledger::{Ledger, Stage};
+use super::readings::Reading;
 use super::runtime::Runtime;
 use super::seated::Seated;
 use crate::machine::config::ConfigError;
@@ -39,7 +40,6 @@ impl<R: Runtime> Room<R> {
             "lock sets" => "locks",
             "object pools" => "objects",
             "worker pools" => "workers",
-            "task graphs" => "graph",
             several => several.trim_end_matches('s'),
         };
         host.enrol(id, kind);
@@ -49,6 +49,19 @@ impl<R: Runtime> Room<R> {
             ledger: host.open_ledger(id),
             shut,
         }))
+    }
+
+    /// A number for something that the host decides by itself, under a name, and how its numbers are read.
+    pub(crate) fn counted(
+        host: &Host<R>,
+        option: &'static str,
+        name: Rc<str>,
+        count: impl Fn() -> Option<(&'static str, Vec<Reading>)> + 'static,
+    ) -> Result<Rc<Self>, ConfigError> {
+        let room = Self::open(host, option, World::open_told, World::drop_told)?;
+        room.name(name);
+        host.count_with(room.id, count);
+        Ok(room)
     }
 
     /// Gives it the name by which metrics know it.

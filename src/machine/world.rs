@@ -339,3 +339,6 @@ fn armed_for(armed: &[Vec<Instant>], id: MachineId) -> Instant {
 fn is_armed(armed: &[Vec<Instant>], (ticket, at): (Ticket, Instant)) -> bool {
     armed_for(armed, MachineId(ticket.to_bits() as u32)) == at
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ import { load } from "./dist/core.js";
 import { base64 } from "./tests/generated/core_base64.js";
 import "./tests/trap/cases.ts";
 import "./tests/trap/store-cases.ts";
+import "./tests/trap/kin-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
 load(new WebAssembly.Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))));
 `;

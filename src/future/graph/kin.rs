@@ -10,7 +10,6 @@ use crate::machine::config::ConfigError;
 use crate::machine::graph::GraphProgress;
 use crate::machine::ticket::Ticket;
 use crate::machine::wait_for::{Need, Owner as Name, Resource, Waiter};
-use crate::machine::world::World;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -43,13 +42,15 @@ pub(super) struct Waiting {
 }
 
 impl<R: Runtime> Kin<R> {
-    pub(super) fn open(host: &Host<R>, name: Rc<str>) -> Result<Self, ConfigError> {
-        let room = Room::open(host, "task graphs", World::open_told, World::drop_told)?;
-        host.label(room.id, {
-            let name = Rc::clone(&name);
-            move |_| format!("a slot of graph {name:?}")
-        });
-        room.name(name);
+    /// `progress` says where the graph's tasks are.
+    pub(super) fn open(
+        host: &Host<R>,
+        name: Rc<str>,
+        progress: impl Fn() -> Option<GraphProgress> + 'static,
+    ) -> Result<Self, ConfigError> {
+        let count = move || Some(("graph", readings(progress()?)));
+        let room = Room::counted(host, "task graphs", Rc::clone(&name), count)?;
+        host.label(room.id, move |_| format!("a slot of graph {name:?}"));
         Ok(Self {
             room,
             owners: RefCell::default(),
@@ -57,12 +58,6 @@ impl<R: Runtime> Kin<R> {
             parent: Cell::new(None),
             executor: RefCell::new(None),
         })
-    }
-
-    /// Says where the numbers come from.
-    pub(super) fn count_with(&self, progress: impl Fn() -> Option<GraphProgress> + 'static) {
-        let read = move || Some(("graph", readings(progress()?)));
-        self.room.host.count_with(self.room.id, read);
     }
 
     pub(super) fn owner(&self, name: &Rc<str>) -> Owner {

@@ -179,6 +179,104 @@ fn a_wait_is_refused_at_its_time_and_not_before() {
     assert_eq!(state.leave(waiter, &mut wakes), Err(StaleTicket));
 }
 
+#[test]
+fn an_id_is_known_as_long_as_anybody_or_anything_needs_it() {
+    let (mut state, mut wakes) = house();
+    assert!(state.is_empty() && !state.knows(1));
+    state.set(1, &mut wakes);
+    assert!(state.knows(1) && !state.is_empty());
+    assert_eq!((state.len(), state.revision()), (1, 1));
+    assert_eq!(state.entries().collect::<Vec<_>>(), [(1, 1)]);
+    state.delete(1, &mut wakes);
+    assert!(state.is_empty() && !state.knows(1));
+    assert_eq!((state.len(), state.revision()), (0, 2));
+    type Hold = fn(&mut State) -> Ticket;
+    let holds: [Hold; 3] = [
+        |state| state.subscribe(1).unwrap(),
+        |state| state.wait(1, at(5)).unwrap(),
+        |state| state.begin_update(1).unwrap(),
+    ];
+    for hold in holds {
+        // The second of two goes, and the first still needs it.
+        let [first, second] = [hold(&mut state), hold(&mut state)];
+        assert_eq!(state.leave(second, &mut wakes), Ok(()));
+        assert!(state.knows(1));
+        assert_eq!(state.leave(first, &mut wakes), Ok(()));
+        assert!(!state.knows(1));
+    }
+}
+
+#[test]
+fn a_change_says_its_version_and_none_for_a_deletion() {
+    let (mut state, mut wakes) = house();
+    let subscriber = state.subscribe(1).unwrap();
+    let version = state.set(1, &mut wakes);
+    state.delete(1, &mut wakes);
+    let told: Vec<Change> = std::iter::from_fn(|| state.pop_change()).collect();
+    let change = |version| Change {
+        subscriber,
+        key: 1,
+        version,
+    };
+    assert_eq!(told, [change(version), change(0)]);
+    assert_eq!(state.stats().writes, 2);
+}
+
+#[test]
+fn waits_that_end_early_are_not_remembered_until_their_time() {
+    let (mut state, mut wakes) = house();
+    for n in 0..1000 {
+        let waiter = state.wait(1, at(n + 1)).unwrap();
+        state.leave(waiter, &mut wakes).unwrap();
+    }
+    let mut left = 0;
+    while state.deadlines.pop(|_| true).is_some() {
+        left += 1;
+    }
+    assert!(left < 100, "{left}");
+    assert!(state.waiters.is_empty());
+}
+
+#[test]
+fn one_prefix_that_nobody_listens_to_any_more_leaves_the_others_of_its_keys() {
+    let (mut state, mut wakes) = house();
+    let [one, other] = [100, 200].map(|prefix| state.subscribe(prefix).unwrap());
+    for prefix in [100, 200] {
+        state.join(1, prefix);
+    }
+    state.leave(one, &mut wakes).unwrap();
+    state.set(1, &mut wakes);
+    assert_eq!(told(&mut state), [(other, 1)]);
+    assert_eq!(state.prefixes_of[&1], [200]);
+    // The same key under a new name belongs to neither.
+    state.forget(1);
+    assert!(state.members[&200].is_empty());
+    state.leave(other, &mut wakes).unwrap();
+    assert!(state.members.is_empty() && state.prefixes_of.is_empty());
+}
+
+#[test]
+fn an_update_may_be_tried_exactly_as_often_as_allowed() {
+    let mut wakes = Wakes::new();
+    for allowed in 1..5 {
+        let mut state = State::new(StateConfig {
+            attempts: NonZeroU32::new(allowed).unwrap(),
+        });
+        let update = state.begin_update(1).unwrap();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            state.set(1, &mut wakes);
+            match state.commit(update, &mut wakes) {
+                Ok(Update::Again) => {}
+                last => break assert_eq!(last, Ok(Update::Refused(Refusal::Conflict))),
+            }
+        }
+        assert_eq!((tries, state.stats().conflicts), (allowed, u64::from(allowed)));
+        assert_eq!(state.stats().updates, 0);
+    }
+}
+
 proptest! {
     // The model: a number per key, to which each update adds one after reading it some time before.
     #[test]

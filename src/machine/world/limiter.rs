@@ -107,4 +107,65 @@ mod tests {
         assert_eq!((wake.machine, wake.ticket, wake.why), (id, ticket, Why::Granted));
         assert_eq!(world.next_deadline(), None);
     }
+
+    #[test]
+    fn a_limiter_in_a_world_does_what_it_does_alone_and_keeps_the_timer_right() {
+        let mut world = World::new(1);
+        let now = Instant::from_micros(1_000_000);
+        let then = |seconds| now + Duration::from_secs(seconds);
+        let rule = RateConfig::token_bucket(2, Duration::from_secs(2), None).unwrap();
+        let id = world.open_limiter([rule]).unwrap();
+        assert_eq!(world.limiter_request(now, id, 2, None), Limited::Passed);
+        let Limited::Waiting(ticket) = world.limiter_request(now, id, 1, None) else {
+            panic!()
+        };
+        assert_eq!(world.next_deadline(), Some(then(1)));
+        assert_eq!(world.limiter(id).map(Limiter::waiting), Some(1));
+        assert_eq!(world.limiter_cancel(now, id, ticket), Ok(()));
+        assert_eq!(world.limiter_cancel(now, id, ticket), Err(StaleTicket));
+        assert_eq!(world.next_deadline(), None);
+        // What never began gives its tokens back, and whoever waits for them passes.
+        let Limited::Waiting(ticket) = world.limiter_request(now, id, 1, None) else {
+            panic!()
+        };
+        world.limiter_refund(now, id, now, 2);
+        let wake = world.wake().unwrap();
+        assert_eq!((wake.machine, wake.ticket, wake.why), (id, ticket, Why::Granted));
+        assert_eq!(world.limiter_request(now, id, 1, None), Limited::Passed);
+        // Nobody passes while it cools down.
+        world.limiter_cool_down(now, id, then(9));
+        world.limiter_request(now, id, 1, None);
+        assert_eq!(world.next_deadline(), Some(then(9)));
+        world.limiter_close(id);
+        assert_eq!(
+            world.wake().map(|wake| wake.why),
+            Some(Why::Refused(Refusal::Closed))
+        );
+        assert_eq!(
+            world.limiter_request(then(9), id, 1, None),
+            Limited::Refused(Refusal::Closed)
+        );
+        assert_eq!(world.next_deadline(), None);
+    }
+
+    #[test]
+    fn one_that_starts_empty_has_no_tokens_and_one_that_is_dropped_wakes_nobody() {
+        let mut world = World::new(1);
+        let now = Instant::from_micros(1_000_000);
+        let rule = RateConfig::token_bucket(1, Duration::from_secs(1), None).unwrap();
+        let id = world.open_limiter([rule]).unwrap();
+        world.limiter_start_empty(now, id);
+        let Limited::Waiting(ticket) = world.limiter_request(now, id, 1, None) else {
+            panic!()
+        };
+        assert_eq!(world.next_deadline(), Some(now + Duration::from_secs(1)));
+        world.drop_limiter(id);
+        assert_eq!(world.next_deadline(), None);
+        assert!(world.limiter(id).is_none() && world.wake().is_none());
+        assert_eq!(world.limiter_cancel(now, id, ticket), Err(StaleTicket));
+        assert_eq!(
+            world.limiter_request(now, id, 1, None),
+            Limited::Refused(Refusal::Closed)
+        );
+    }
 }

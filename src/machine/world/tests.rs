@@ -1,0 +1,145 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const KINDS: [Kind; 17] = [
+    Kind::Pool,
+    Kind::Breaker,
+    Kind::Limiter,
+    Kind::RetryBudget,
+    Kind::Cache,
+    Kind::State,
+    Kind::Graph,
+    Kind::Batches,
+    Kind::Run,
+    Kind::Orchestrator,
+    Kind::Locks,
+    Kind::Channel,
+    Kind::Event,
+    Kind::Barrier,
+    Kind::Objects,
+    Kind::Dispatch,
+    Kind::Told,
+];
+
+fn id(kind: u32, index: u32) -> MachineId {
+    MachineId((kind << INDEX_BITS) | index)
+}
+
+#[test]
+fn an_id_tells_its_kind_and_its_index() {
+    for kind in KINDS {
+        for index in [0, 1, 77, (1 << INDEX_BITS) - 1] {
+            let id = id(kind as u32, index);
+            assert_eq!(kind_of(id), Some(kind));
+            assert_eq!(index_of(id), index as usize);
+        }
+    }
+    let known: Vec<u32> = KINDS.iter().map(|kind| *kind as u32).collect();
+    for number in (0..256).filter(|number| !known.contains(number)) {
+        assert_eq!(kind_of(id(number, 0)), None);
+    }
+}
+
+#[test]
+fn an_id_finds_its_machine_and_no_other_until_that_is_gone() {
+    let mut table = Table::new(Kind::Event);
+    let [a, b] = ["a", "b"].map(|name| table.insert(name).unwrap());
+    assert_eq!((table.get(a), table.get(b)), (Some(&"a"), Some(&"b")));
+    // Of another kind, at the same index.
+    let stranger = id(Kind::Barrier as u32, index_of(a) as u32);
+    assert_eq!(table.get(stranger), None);
+    assert_eq!(table.remove(stranger), None);
+    assert_eq!(table.get(id(Kind::Event as u32, 9)), None);
+    *table.get_mut(b).unwrap() = "c";
+    assert_eq!(table.remove(b), Some("c"));
+    assert_eq!(table.get(b), None);
+    assert_eq!(table.get_mut(b), None);
+    assert_eq!(table.remove(b), None);
+    assert_eq!(table.get(a), Some(&"a"));
+}
+
+#[test]
+fn what_time_does_to_a_kind_is_said_once() {
+    fn first(world: &mut World, _: Instant, _: MachineId) {
+        world.random = Random::new(1);
+    }
+    fn second(world: &mut World, _: Instant, _: MachineId) {
+        world.random = Random::new(2);
+    }
+    let mut world = World::new(0);
+    world.in_time(Kind::Cache, first);
+    world.in_time(Kind::Cache, second);
+    world.in_time(Kind::State, second);
+    assert_eq!(world.handlers.len(), 2);
+    let drawn = |world: &World| world.random.clone().bits();
+    world
+        .timers
+        .arm(id(Kind::Cache as u32, 3), Some(Instant::from_micros(5)));
+    world.on_deadline(Instant::from_micros(4));
+    assert_eq!(drawn(&world), Random::new(0).bits());
+    world.on_deadline(Instant::from_micros(5));
+    assert_eq!(drawn(&world), Random::new(1).bits());
+    // A kind without a handler is called in vain.
+    world
+        .timers
+        .arm(id(Kind::Told as u32, 3), Some(Instant::from_micros(5)));
+    world.on_deadline(Instant::from_micros(5));
+    assert_eq!(world.next_deadline(), None);
+    world.reseed(9);
+    assert_eq!(drawn(&world), Random::new(9).bits());
+}
+
+proptest! {
+    /// As a map from machines to moments, searched from the beginning each time.
+    #[test]
+    fn timers_do_what_a_map_does(ops in prop::collection::vec((0u8..5, 0u32..3, 0u32..4, 0u64..30), 1..200)) {
+        let mut timers = Timers::default();
+        let mut armed: BTreeMap<MachineId, u64> = BTreeMap::new();
+        let mut now = 0;
+        for (op, kind, index, micros) in ops {
+            let machine = id(kind + 1, index);
+            match op {
+                0 | 1 => {
+                    timers.arm(machine, Some(Instant::from_micros(now + micros)));
+                    armed.insert(machine, now + micros);
+                }
+                2 => {
+                    timers.arm(machine, None);
+                    armed.remove(&machine);
+                }
+                3 => {
+                    timers.arm(machine, Some(Instant::FAR_FUTURE));
+                    armed.remove(&machine);
+                }
+                _ => {
+                    now += micros;
+                    let mut due = timers.due(Instant::from_micros(now));
+                    due.sort_unstable();
+                    let expected: Vec<MachineId> = armed.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+                    prop_assert_eq!(due, expected);
+                    armed.retain(|_, at| *at > now);
+                }
+            }
+            let next = armed.values().min().map(|at| Instant::from_micros(*at));
+            prop_assert_eq!(timers.next, next);
+        }
+    }
+
+    #[test]
+    fn timers_that_are_put_off_again_and_again_take_no_more_room(machines in 1u32..5) {
+        let mut timers = Timers::default();
+        for at in 0..2_000u64 {
+            for index in 0..machines {
+                timers.arm(id(1, index), Some(Instant::from_micros(at + 1)));
+            }
+        }
+        let mut lines = 0;
+        while timers.line.pop(|_| true).is_some() {
+            lines += 1;
+        }
+        prop_assert!(lines < 100, "{lines}");
+    }
+}
