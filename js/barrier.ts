@@ -2,7 +2,7 @@ import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { integer, nameOf } from "./options.js";
 import { ask, open, register, settle } from "./store.js";

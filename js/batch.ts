@@ -1,7 +1,7 @@
 import { now } from "./clock.js";
 import { type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { asError } from "./failure.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { EXPIRED, GRANTED, type Handle, LIST, READY } from "./instance.js";
 import { reportError } from "./log.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";

@@ -4,7 +4,7 @@ import { area, guarded, ready, register, survived, unregister } from "./core.js"
 import { dispose } from "./dispose.js";
 import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/core_bg.js";
+import { bindings } from "./generated/core_bg.js";
 import { type Handle, LIST } from "./instance.js";
 import { choice, integer, object, reject } from "./options.js";
 import type { RunOptions } from "./pool-options.js";
@@ -232,7 +232,7 @@ export class CircuitBreaker implements Handle {
         cells[LIST + this.#rules.numbers.length + at] = number;
       });
     }
-    const id = bindings.breaker_open(snapshot === undefined ? 0 : now(), snapshot !== undefined);
+    const id = bindings.breaker_open(snapshot === undefined ? 0 : now(), Number(snapshot !== undefined));
     if (id < 0) throw new RangeError("The breaker could not be made: its options are out of range");
     return id;
   }

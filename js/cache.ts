@@ -13,7 +13,7 @@ import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { EXPIRED, FAILED, GRANTED, type Handle, LIST, LOOK, READY, TICKET_SPAN } from "./instance.js";
 import { hashOf, Names } from "./names.js";
 import { callable, choice, integer, milliseconds, object } from "./options.js";

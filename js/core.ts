@@ -1,5 +1,5 @@
 /** The instance of this copy of the package: one world for all policies that admit, refuse and wait for each other. */
-import * as bindings from "./generated/core_bg.js";
+import { use } from "./generated/core_bg.js";
 import { createInstance } from "./instance.js";
 
 export const {
@@ -16,4 +16,4 @@ export const {
   settle,
   survived,
   trapped,
-} = createInstance(bindings, "./core_bg.js");
+} = createInstance(use);

@@ -223,30 +223,30 @@ named(RuntimeTrapError.prototype, "RuntimeTrapError", "RUNTIME_TRAP");
 named(NotInitialisedError.prototype, "NotInitialisedError", "NOT_INITIALISED");
 
 /** Whether an error, of whichever copy of this package, is a {@link QueueFullError}. */
-export const isQueueFullError = guard<QueueFullError>("QUEUE_FULL");
+export const isQueueFullError = /* @__PURE__ */ guard<QueueFullError>("QUEUE_FULL");
 /** Whether an error, of whichever copy of this package, is a {@link DroppedError}. */
-export const isDroppedError = guard<DroppedError>("DROPPED");
+export const isDroppedError = /* @__PURE__ */ guard<DroppedError>("DROPPED");
 /** Whether an error, of whichever copy of this package, is a {@link QueueTimeoutError}. */
-export const isQueueTimeoutError = guard<QueueTimeoutError>("QUEUE_TIMEOUT");
+export const isQueueTimeoutError = /* @__PURE__ */ guard<QueueTimeoutError>("QUEUE_TIMEOUT");
 /** Whether an error, of whichever copy of this package, is a {@link TimeoutError}. */
-export const isTimeoutError = guard<TimeoutError>("TIMEOUT");
+export const isTimeoutError = /* @__PURE__ */ guard<TimeoutError>("TIMEOUT");
 /** Whether an error, of whichever copy of this package, is a {@link BrokenCircuitError}. */
-export const isBrokenCircuitError = guard<BrokenCircuitError>("BROKEN_CIRCUIT");
+export const isBrokenCircuitError = /* @__PURE__ */ guard<BrokenCircuitError>("BROKEN_CIRCUIT");
 /** Whether an error, of whichever copy of this package, is a {@link RateLimitedError}. */
-export const isRateLimitedError = guard<RateLimitedError>("RATE_LIMITED");
+export const isRateLimitedError = /* @__PURE__ */ guard<RateLimitedError>("RATE_LIMITED");
 /** Whether an error, of whichever copy of this package, is a {@link ClosedError}. */
-export const isClosedError = guard<ClosedError>("CLOSED");
+export const isClosedError = /* @__PURE__ */ guard<ClosedError>("CLOSED");
 /** Whether an error, of whichever copy of this package, is a {@link NeverPossibleError}. */
-export const isNeverPossibleError = guard<NeverPossibleError>("NEVER_POSSIBLE");
+export const isNeverPossibleError = /* @__PURE__ */ guard<NeverPossibleError>("NEVER_POSSIBLE");
 /** Whether an error, of whichever copy of this package, is a {@link DeadlockError}. */
-export const isDeadlockError = guard<DeadlockError>("DEADLOCK");
+export const isDeadlockError = /* @__PURE__ */ guard<DeadlockError>("DEADLOCK");
 /** Whether an error, of whichever copy of this package, is a {@link CycleError}. */
-export const isCycleError = guard<CycleError>("CYCLE");
+export const isCycleError = /* @__PURE__ */ guard<CycleError>("CYCLE");
 /** Whether an error, of whichever copy of this package, is a {@link ConflictError}. */
-export const isConflictError = guard<ConflictError>("CONFLICT");
+export const isConflictError = /* @__PURE__ */ guard<ConflictError>("CONFLICT");
 /** Whether an error, of whichever copy of this package, is a {@link WorkerCrashedError}. */
-export const isWorkerCrashedError = guard<WorkerCrashedError>("WORKER_CRASHED");
+export const isWorkerCrashedError = /* @__PURE__ */ guard<WorkerCrashedError>("WORKER_CRASHED");
 /** Whether an error, of whichever copy of this package, is a {@link RuntimeTrapError}. */
-export const isRuntimeTrapError = guard<RuntimeTrapError>("RUNTIME_TRAP");
+export const isRuntimeTrapError = /* @__PURE__ */ guard<RuntimeTrapError>("RUNTIME_TRAP");
 /** Whether an error, of whichever copy of this package, is a {@link NotInitialisedError}. */
-export const isNotInitialisedError = guard<NotInitialisedError>("NOT_INITIALISED");
+export const isNotInitialisedError = /* @__PURE__ */ guard<NotInitialisedError>("NOT_INITIALISED");

@@ -8,7 +8,7 @@ import {
   type RuntimeTrapError,
 } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import type {
   ExecuteOptions,
   GraphEvents,

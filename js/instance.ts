@@ -70,7 +70,7 @@ const NEAR = 5000;
 
 /** The exports that every world has. */
 export interface WorldBindings {
-  __wbg_set_wasm(exports: WebAssembly.Exports): void;
+  readonly memory: WebAssembly.Memory;
   area(): number;
   world_seed(seed: number): void;
   world_wake(): void;
@@ -93,8 +93,9 @@ export const worlds: (() => Iterable<Handle>)[] = [];
 /** What {@link createInstance} makes: the calls are explained at their definitions. */
 export type Instance = ReturnType<typeof createInstance>;
 
-/** An instance that nothing is loaded into yet. `glue` is the name by which the module imports its bindings. */
-export function createInstance(bindings: WorldBindings, glue: string) {
+/** An instance that nothing is loaded into yet. `use` is told the exports to call, at first and again after a trap. */
+export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindings) {
+  let bindings: WorldBindings;
   let compiled: WebAssembly.Module | undefined;
   let memory: WebAssembly.Memory | undefined;
   let cells = new Float64Array(0);
@@ -140,11 +141,8 @@ export function createInstance(bindings: WorldBindings, glue: string) {
   }
 
   function instantiate(module: WebAssembly.Module): void {
-    const imports = { [glue]: bindings as unknown as WebAssembly.ModuleImports };
-    const instance = new WebAssembly.Instance(module, imports);
-    bindings.__wbg_set_wasm(instance.exports);
-    (instance.exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
-    memory = (instance.exports as { memory: WebAssembly.Memory }).memory;
+    bindings = use(new WebAssembly.Instance(module).exports);
+    memory = bindings.memory;
     seeded = false;
     taken = 0;
     refresh();

@@ -2,7 +2,7 @@
 
 import { now } from "./clock.js";
 import { RuntimeTrapError } from "./errors.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import type { Handle } from "./instance.js";
 import { chainOf, type Graph, giveWay, judgedBy } from "./kin.js";
 import { ask, ready, register, settle } from "./store.js";

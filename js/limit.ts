@@ -7,7 +7,7 @@ import type { AdaptiveConfig, AdaptiveOptions } from "./adaptive-options.js";
 import { now } from "./clock.js";
 import { coresHere } from "./cores.js";
 import { dispose } from "./dispose.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import type { Handle } from "./instance.js";
 import { ask, open, register, unregister } from "./store.js";
 import type { Strategy } from "./strategy.js";

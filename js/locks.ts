@@ -2,7 +2,7 @@ import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { ClosedError, ConflictError, DeadlockError, type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { chainOf, judgeSoon, standAs } from "./kin.js";
 import { attach, nameLocks } from "./kin-graph.js";

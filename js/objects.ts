@@ -3,7 +3,7 @@
 import { now } from "./clock.js";
 import { ClosedError, type RuntimeTrapError, TimeoutError } from "./errors.js";
 import { Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST, TICKET_SPAN } from "./instance.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";

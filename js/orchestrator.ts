@@ -1,7 +1,7 @@
 import { dispose } from "./dispose.js";
 import { ClosedError, CycleError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import type { Results } from "./graph.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { Names } from "./names.js";

@@ -1,6 +1,6 @@
 /** Reckoning ahead: how much at once, and how long it will take. */
 
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { LIST } from "./instance.js";
 import { integer, milliseconds, number, object, reject } from "./options.js";
 import { area, ask, ready } from "./store.js";

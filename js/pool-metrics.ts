@@ -1,6 +1,6 @@
 import { now } from "./clock.js";
 import { area, guarded } from "./core.js";
-import * as bindings from "./generated/core_bg.js";
+import { bindings } from "./generated/core_bg.js";
 import { LIST } from "./instance.js";
 
 /** A distribution in milliseconds; the quantiles are within 1 % of the value. */

@@ -4,7 +4,7 @@ import { area, detail, guarded, hold, ready, register, seed, settle, trapped } f
 import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, DeadlockError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/core_bg.js";
+import { bindings } from "./generated/core_bg.js";
 import { type Health, HealthCheck } from "./health.js";
 import { ACCEPTED, EXPIRED, GRANTED, INDEX_MASK, LIST, REFUSED, REVOKED, TICKET_SPAN } from "./instance.js";
 import { Keys } from "./keys.js";
@@ -408,7 +408,7 @@ export class Pool {
     const first = this.#closed === undefined;
     this.#paused = false;
     this.#graceUntil = Math.min(this.#graceUntil ?? Number.POSITIVE_INFINITY, now() + grace);
-    this.#call(() => bindings.pool_close(this.#id, now(), queued === "reject", grace));
+    this.#call(() => bindings.pool_close(this.#id, now(), Number(queued === "reject"), grace));
     this.#closed ??= this.onIdle().then(() => ({
       abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
     }));
@@ -581,7 +581,7 @@ export class Pool {
     if (this.#paused) bindings.pool_pause(this.#id);
     if (this.#coolUntil > now()) bindings.pool_cool_down(this.#id, this.#coolUntil);
     if (this.#graceUntil !== undefined)
-      bindings.pool_close(this.#id, now(), true, Math.max(0, this.#graceUntil - readAt));
+      bindings.pool_close(this.#id, now(), 1, Math.max(0, this.#graceUntil - readAt));
     for (const work of waiters) {
       this.#release(work);
       this.#pending -= 1;
@@ -666,7 +666,7 @@ export class Pool {
     );
     if (id < 0) throw new RangeError("There are too many pools: 16,777,216 exist already");
     const { rules, breaker, histograms } = this.#config;
-    if (!histograms) bindings.pool_measure(id, false);
+    if (!histograms) bindings.pool_measure(id, 0);
     if (rules.length > 0 || breaker !== undefined) {
       const gated = bindings.pool_gate(id, layRules(rules), breaker?.machine ?? -1);
       if (gated === 0)

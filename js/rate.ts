@@ -4,7 +4,7 @@ import { dispose } from "./dispose.js";
 import { duration } from "./duration.js";
 import { ClosedError, NeverPossibleError, RateLimitedError, type RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/core_bg.js";
+import { bindings } from "./generated/core_bg.js";
 import { GRANTED, type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { abortSignal, integer, milliseconds, reject } from "./options.js";
 import { attendant } from "./presence.js";

@@ -2,7 +2,7 @@ import { type Backoff, parseBackoff } from "./backoff.js";
 import { now } from "./clock.js";
 import { area, guarded, ready, register, seed, settle, trapped } from "./core.js";
 import { TidegateError } from "./errors.js";
-import * as bindings from "./generated/core_bg.js";
+import { bindings } from "./generated/core_bg.js";
 import { type Handle, LIST } from "./instance.js";
 import { abortSignal, callable, integer, milliseconds, number, object, reject } from "./options.js";
 import { retryAfterOf } from "./retry-after.js";

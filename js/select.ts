@@ -1,6 +1,6 @@
 import type { Channel } from "./channel.js";
 import { TimeoutError } from "./errors.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { reject as refuse } from "./options.js";
 import { onAbort } from "./signals.js";
 import { ask, open } from "./store.js";

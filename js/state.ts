@@ -8,7 +8,7 @@ import {
   TimeoutError,
 } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
 import { waitsFor } from "./kin.js";
 import { attach } from "./kin-graph.js";

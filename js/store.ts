@@ -4,10 +4,10 @@
  */
 
 import { compile } from "#store-module";
-import * as bindings from "./generated/store_bg.js";
+import { use } from "./generated/store_bg.js";
 import { createInstance } from "./instance.js";
 
-const instance = /* @__PURE__ */ createInstance(bindings, "./store_bg.js");
+const instance = /* @__PURE__ */ createInstance(use);
 
 export const { area, detail, guarded: ask, register, unregister, hold, settle } = instance;
 

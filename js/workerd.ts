@@ -12,7 +12,7 @@
  */
 
 import { now } from "./clock.js";
-import * as bindings from "./generated/edge_bg.js";
+import { bindings, use } from "./generated/edge_bg.js";
 import { ACCEPTED, type Handle, REFUSED, TICKET_SPAN } from "./instance.js";
 import { type Attendant, type Carry, overdue } from "./presence.js";
 
@@ -368,10 +368,7 @@ export const workerd: Attendant = {
 
 /** Loads the machine. */
 export function load(module: WebAssembly.Module): void {
-  const imports = { "./edge_bg.js": bindings as unknown as WebAssembly.ModuleImports };
-  const { exports } = new WebAssembly.Instance(module, imports);
-  bindings.__wbg_set_wasm(exports);
-  (exports as { __wbindgen_start?: () => void }).__wbindgen_start?.();
+  use(new WebAssembly.Instance(module).exports);
   if (reaches) bindings.presence_tells();
   firstBeat = bindings.presence_first_beat();
 }

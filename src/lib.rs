@@ -45,6 +45,9 @@
 //! # Ok::<(), tidegate::ConfigError>(())
 //! ```
 
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+#[path = "bindings/allocator.rs"]
+mod allocator;
 #[cfg(all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store")))]
 mod bindings;
 #[cfg(all(target_arch = "wasm32", feature = "bindings-edge"))]

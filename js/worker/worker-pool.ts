@@ -13,7 +13,7 @@ import {
   WorkerCrashedError,
 } from "../errors.js";
 import { type Disposer, Events } from "../events.js";
-import * as bindings from "../generated/store_bg.js";
+import { bindings } from "../generated/store_bg.js";
 import { type Handle, INDEX_MASK, LIST, LOOK, TICKET_SPAN } from "../instance.js";
 import { hashOf, Names } from "../names.js";
 import { choice, milliseconds, object, reject as refuse } from "../options.js";

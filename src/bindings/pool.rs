@@ -215,12 +215,12 @@ pub fn pool_times(pool: u32, ticket: f64) -> u32 {
 /// How many: 0 active, 1 queued, 2 waiting for room, 3 abandoned, 4 slots, 5 slots in use, 6 milliseconds until a slot
 /// becomes free by its own estimate.
 #[wasm_bindgen]
-pub fn pool_count(pool: u32, which: u32) -> u32 {
+pub fn pool_count(pool: u32, which: u32) -> f64 {
     at_world(|world, _| {
         let Some(permits) = world.pool(MachineId(pool)) else {
-            return 0;
+            return 0.0;
         };
-        match which {
+        let number = match which {
             0 => permits.active(),
             1 => permits.queued(),
             2 => permits.waiting_for_room(),
@@ -228,7 +228,8 @@ pub fn pool_count(pool: u32, which: u32) -> u32 {
             4 => permits.capacity(),
             6 => u32::try_from(permits.turnover() / 1000).unwrap_or(u32::MAX),
             _ => permits.in_use(),
-        }
+        };
+        f64::from(number)
     })
 }
 

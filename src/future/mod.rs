@@ -47,7 +47,7 @@ pub mod task;
 pub mod timeout;
 mod turn;
 pub mod virtual_runtime;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub mod web_runtime;
 pub mod worker_pool;
 
@@ -109,6 +109,6 @@ pub use subscription::Subscription;
 pub use task::{RunError, TaskContext, TaskInfo, TaskState};
 pub use timeout::{TimeoutError, timeout};
 pub use virtual_runtime::{Stalled, VirtualRuntime};
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub use web_runtime::WebRuntime;
 pub use worker_pool::*;

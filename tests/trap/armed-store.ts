@@ -1,6 +1,6 @@
 /** Stands in for the bindings of the store, which has no export that traps: a module of its own that does is called instead. */
 
-import { __wbg_set_wasm as setWasm } from "store-bindings";
+import { type Bindings, use as useExports } from "store-bindings";
 import { armed } from "./arming.js";
 
 export * from "store-bindings";
@@ -12,7 +12,7 @@ const unreachable = new Uint8Array([
 ]);
 
 /** Called instead of the one of the build, for an export here hides its namesake there. */
-export function __wbg_set_wasm(exports: WebAssembly.Exports): void {
+export function use(exports: WebAssembly.Exports): Bindings {
   const { trap } = new WebAssembly.Instance(new WebAssembly.Module(unreachable)).exports;
-  setWasm(armed(exports, trap as () => void));
+  return useExports(armed(exports, trap as () => void));
 }

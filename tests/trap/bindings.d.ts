@@ -1,8 +1,14 @@
 /** The bindings that are armed: the bundler knows where they lie. The `trap` build is made for these tests alone. */
 declare module "trap-bindings" {
-  export function __wbg_set_wasm(exports: WebAssembly.Exports): void;
+  export interface Bindings {
+    readonly memory: WebAssembly.Memory;
+  }
+  export function use(exports: WebAssembly.Exports): Bindings;
 }
 
 declare module "store-bindings" {
-  export function __wbg_set_wasm(exports: WebAssembly.Exports): void;
+  export interface Bindings {
+    readonly memory: WebAssembly.Memory;
+  }
+  export function use(exports: WebAssembly.Exports): Bindings;
 }

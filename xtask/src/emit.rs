@@ -1,6 +1,7 @@
 //! From a raw wasm module to the files that `js/` imports.
 
 use crate::recipe::Recipe;
+use crate::{bare, panics};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,37 +12,49 @@ use wasm_bindgen_cli_support::Bindgen;
 
 /// Writes glue, module and base64, each with its types, into `out`.
 ///
-/// The bundler flavour is taken apart: its `_bg.js` holds the imports and exports and a `__wbg_set_wasm`, so each
-/// entry point instantiates the module its own way, and again after a trap. The file that would `import` the
-/// `.wasm` itself is left behind.
+/// Of a module of numbers the glue is [`bare::GLUE`]. Of another, wasm-bindgen's bundler flavour is taken apart: its `_bg.js` holds
+/// the imports and exports and a `__wbg_set_wasm`, so each entry point instantiates the module its own way; the file that
+/// would `import` the `.wasm` itself is left behind.
 pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Result<()> {
     let name = recipe.stem;
     let work = root.join("target/xtask").join(recipe.name);
     let _ = fs::remove_dir_all(&work);
-    Bindgen::new()
+    let mut output = Bindgen::new()
         .input_path(compiled)
         .out_name(name)
         .bundler(true)?
         .typescript(true)
-        .remove_name_section(true)
         .remove_producers_section(true)
-        .generate(&work)
+        .generate_output()
         .with_context(|| format!("wasm-bindgen could not process the `{name}` module"))?;
+    panics::silence(output.wasm_mut(), recipe.numbers_only)?;
+    if recipe.numbers_only {
+        bare::strip(output.wasm_mut())?;
+    }
+    output.emit(&work)?;
 
     fs::create_dir_all(out)?;
     let wasm = out.join(format!("{name}_bg.wasm"));
     optimise(root, recipe, &work.join(format!("{name}_bg.wasm")), &wasm)?;
-    fs::copy(
-        work.join(format!("{name}_bg.js")),
-        out.join(format!("{name}_bg.js")),
-    )
-    .context("wasm-bindgen left no glue")?;
-
-    let types = fs::read_to_string(work.join(format!("{name}.d.ts")))?;
+    let read = |file: String| {
+        fs::read_to_string(work.join(&file)).with_context(|| format!("wasm-bindgen left no {file}"))
+    };
     let write = |file: String, text: String| {
         fs::write(out.join(&file), text).with_context(|| format!("cannot write {file}"))
     };
-    write(format!("{name}_bg.d.ts"), format!("{types}\n{SET_WASM}"))?;
+    if recipe.numbers_only {
+        write(format!("{name}_bg.js"), bare::GLUE.into())?;
+        write(
+            format!("{name}_bg.d.ts"),
+            bare::types(&read(format!("{name}_bg.wasm.d.ts"))?),
+        )?;
+    } else {
+        write(format!("{name}_bg.js"), read(format!("{name}_bg.js"))?)?;
+        write(
+            format!("{name}_bg.d.ts"),
+            format!("{}\n{SET_WASM}", read(format!("{name}.d.ts"))?),
+        )?;
+    }
     write(
         format!("{name}_bg.d.wasm.ts"),
         "declare const module: WebAssembly.Module;\nexport default module;\n".into(),
@@ -57,16 +70,22 @@ pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Resu
     )
 }
 
-const SET_WASM: &str =
-    "/** Gives the glue the instance it talks to; call it again to replace one that trapped. */
+const SET_WASM: &str = "/** Gives the glue the instance it talks to. */
 export declare function __wbg_set_wasm(exports: WebAssembly.Exports): void;
 ";
 
-/// `-O3`, not `-Oz`: with the inlining of LTO already done it comes out smaller for this kind of code, and faster.
+/// `-O3`, not `-Oz`: with the inlining of LTO already done it comes out smaller for this kind of code, and faster. Nothing lies in the
+/// lowest kilobyte, where the stack would end: saying so saves additions.
 fn optimise(root: &Path, recipe: &Recipe, from: &Path, to: &Path) -> Result<()> {
     let status = Command::new("node")
         .arg(root.join("node_modules/binaryen/bin/wasm-opt"))
-        .args(["-O3", "--strip-producers", "--strip-target-features"])
+        .args([
+            "-O3",
+            "--converge",
+            "--low-memory-unused",
+            "--strip-producers",
+            "--strip-target-features",
+        ])
         // What rustc 1.95 takes for granted on wasm32-unknown-unknown, and what wasm-bindgen adds.
         .args([
             "--enable-bulk-memory",

@@ -4,7 +4,9 @@
 //! cargo run -p xtask -- build [core] [store] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]
 //! ```
 
+mod bare;
 mod emit;
+mod panics;
 mod recipe;
 mod stamp;
 
@@ -131,6 +133,7 @@ fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
             "--lib",
             "--target",
             "wasm32-unknown-unknown",
+            "--no-default-features",
             "--features",
         ])
         .arg(recipe.features)

@@ -8,6 +8,8 @@ pub struct Recipe {
     pub stem: &'static str,
     pub features: &'static str,
     pub opt_level: &'static str,
+    /// Whether nothing but numbers crosses: then nobody formats but panics.
+    pub numbers_only: bool,
     /// Relative to the repository.
     pub out: &'static str,
     /// Whether it may use vectors, which an engine without them cannot load.
@@ -20,6 +22,7 @@ pub const CORE: Recipe = Recipe {
     stem: "core",
     features: "bindings",
     opt_level: "3",
+    numbers_only: true,
     out: "js/generated",
     simd: false,
 };
@@ -31,6 +34,7 @@ pub const STORE: Recipe = Recipe {
     features: "bindings-store",
     // `z` 116 KB gzip, `3` 146 KB.
     opt_level: "z",
+    numbers_only: true,
     out: "js/generated",
     simd: false,
 };
@@ -42,6 +46,7 @@ pub const SCAN: Recipe = Recipe {
     features: "bindings-scan",
     // A scan waits for the network: what it weighs matters more than what it costs (`z` 319 KB gzip, `3` 400 KB).
     opt_level: "z",
+    numbers_only: false,
     out: "js/generated",
     simd: false,
 };
@@ -52,6 +57,8 @@ pub const KERNELS: Recipe = Recipe {
     stem: "kernels",
     features: "bindings-kernels",
     opt_level: "3",
+    // Bytes cross too.
+    numbers_only: false,
     out: "js/generated",
     simd: true,
 };
@@ -70,6 +77,7 @@ pub const EDGE: Recipe = Recipe {
     stem: "edge",
     features: "bindings-edge",
     opt_level: "z",
+    numbers_only: true,
     out: "js/generated",
     simd: false,
 };
@@ -80,6 +88,7 @@ pub const TRAP: Recipe = Recipe {
     stem: "core",
     features: "test-trap",
     opt_level: "3",
+    numbers_only: true,
     out: "tests/generated",
     simd: false,
 };

@@ -65,7 +65,7 @@ pub fn adaptive_sample(
     queued: u32,
     queue_capacity: f64,
     ending: u32,
-) -> u32 {
+) -> f64 {
     let sample = Sample {
         latency: duration_of(latency_ms),
         in_flight,
@@ -81,17 +81,17 @@ pub fn adaptive_sample(
         limit.sample(instant_of(now_ms), sample);
         limit.limit()
     });
-    limit.unwrap_or(0)
+    limit.map_or(0.0, f64::from)
 }
 
 /// Holds a limit at or below a ceiling, with 0 no longer. The limit from now on.
 #[wasm_bindgen]
-pub fn adaptive_ceiling(id: u32, ceiling: u32) -> u32 {
+pub fn adaptive_ceiling(id: u32, ceiling: u32) -> f64 {
     let limit = LIMITS.at(id, |limit| {
         limit.set_ceiling((ceiling > 0).then_some(ceiling));
         limit.limit()
     });
-    limit.unwrap_or(0)
+    limit.map_or(0.0, f64::from)
 }
 
 pub(super) fn strategy_of(number: u32) -> Strategy {
