@@ -42,7 +42,6 @@ impl<T: Copy> Line<T> {
     }
 
     /// Puts an item behind all those of its rank or less.
-    #[inline]
     pub fn push(&mut self, rank: i64, value: T) {
         self.arrivals += 1;
         let item = Item {
@@ -57,7 +56,6 @@ impl<T: Copy> Line<T> {
     }
 
     /// The first item that still lives, and its rank.
-    #[inline]
     pub fn peek(&mut self, lives: impl Fn(T) -> bool) -> Option<(i64, T)> {
         loop {
             let (item, from_heap) = self.first()?;
@@ -79,7 +77,6 @@ impl<T: Copy> Line<T> {
 
     /// Says that one of the items no longer lives. Sweeps when most of them are gone, so that a line whose items
     /// all leave early takes no more memory than the living ones need.
-    #[inline]
     pub fn left(&mut self, lives: impl Fn(T) -> bool) {
         self.gone += 1;
         if self.gone > 32 && self.gone * 2 > self.in_order.len() + self.out_of_order.len() {
@@ -97,7 +94,6 @@ impl<T: Copy> Line<T> {
     }
 
     /// The rank of the first item, living or not: never later than that of the first living one.
-    #[inline]
     pub fn front_rank(&self) -> Option<i64> {
         self.first().map(|(item, _)| item.rank)
     }
@@ -107,7 +103,6 @@ impl<T: Copy> Line<T> {
         self.in_order.is_empty() && self.out_of_order.is_empty()
     }
 
-    #[inline]
     fn first(&self) -> Option<(Item<T>, bool)> {
         match (self.in_order.front(), self.out_of_order.peek()) {
             (Some(a), Some(Reverse(b))) if b < a => Some((*b, true)),

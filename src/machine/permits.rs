@@ -329,7 +329,6 @@ impl Permits {
     }
 
     /// When [`on_deadline`](Self::on_deadline) wants to be called; earlier calls do nothing.
-    #[inline]
     pub fn next_deadline(&self) -> Option<Instant> {
         let timed = if self.timed > 0 {
             self.deadlines.front_rank().map_or(NEVER, instant_of)
@@ -598,7 +597,6 @@ impl Permits {
         Admission::Queued(ticket)
     }
 
-    #[inline]
     fn started(&mut self, now: Instant, ticket: Ticket, waiting: &Waiting, run: &Running) {
         self.time(ticket, run.ends);
         self.in_use += run.weight;
@@ -641,7 +639,6 @@ impl Permits {
         }
     }
 
-    #[inline]
     fn head(&mut self) -> Option<Ticket> {
         let entries = &self.entries;
         self.queue.head(
@@ -823,7 +820,6 @@ impl Permits {
         }
     }
 
-    #[inline]
     fn time(&mut self, ticket: Ticket, at: Instant) {
         if at != NEVER {
             self.timed += 1;

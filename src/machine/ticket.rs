@@ -87,7 +87,6 @@ impl<T> Slab<T> {
     }
 
     /// Stores a value. `None` gives it back when all 2^24 places are taken.
-    #[inline]
     pub fn insert(&mut self, value: T) -> Result<Ticket, T> {
         if let Some(index) = self.oldest_free {
             let slot = &mut self.slots[index as usize];
@@ -117,7 +116,6 @@ impl<T> Slab<T> {
     }
 
     /// The value behind a ticket that is not stale.
-    #[inline]
     pub fn get(&self, ticket: Ticket) -> Option<&T> {
         match self.slots.get(ticket.index as usize) {
             Some(Slot {
@@ -129,7 +127,6 @@ impl<T> Slab<T> {
     }
 
     /// The value behind a ticket that is not stale, to change.
-    #[inline]
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
         match self.slots.get_mut(ticket.index as usize) {
             Some(Slot {
@@ -146,7 +143,6 @@ impl<T> Slab<T> {
     }
 
     /// Takes a value out and makes its ticket stale.
-    #[inline]
     pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
         let slot = self.slots.get_mut(ticket.index as usize)?;
         if slot.generation != ticket.generation || !matches!(slot.content, Content::Taken(_)) {

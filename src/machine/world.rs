@@ -227,7 +227,6 @@ impl<T> Table<T> {
         Some(MachineId(((self.kind as u32) << INDEX_BITS) | ticket.index()))
     }
 
-    #[inline]
     fn ticket(&self, id: MachineId) -> Option<Ticket> {
         if id.0 >> INDEX_BITS != self.kind as u32 {
             return None;
@@ -235,12 +234,10 @@ impl<T> Table<T> {
         *self.tickets.get(index_of(id))?
     }
 
-    #[inline]
     fn get(&self, id: MachineId) -> Option<&T> {
         self.slab.get(self.ticket(id)?)
     }
 
-    #[inline]
     fn get_mut(&mut self, id: MachineId) -> Option<&mut T> {
         let ticket = self.ticket(id)?;
         self.slab.get_mut(ticket)
