@@ -2,7 +2,7 @@
 
 import { now, toEpoch } from "./clock.js";
 import { isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { FAILED, GRANTED, type Handle, LIST, REVOKED } from "./instance.js";
 import { reportError } from "./log.js";
 import type { Names } from "./names.js";

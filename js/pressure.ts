@@ -3,7 +3,7 @@ import { now, toEpoch } from "./clock.js";
 import { coresHere } from "./cores.js";
 import { dispose } from "./dispose.js";
 import { type Disposer, Events } from "./events.js";
-import * as bindings from "./generated/store_bg.js";
+import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST } from "./instance.js";
 import { reportError } from "./log.js";
 import { callable, choice, nameOf, number, reject } from "./options.js";

@@ -19,12 +19,13 @@ test("pool health: nothing is checked before the first use, and then once at a t
   const pool = new Pool({
     concurrency: 1,
     healthCheck: {
-      every: 1,
+      every: 50,
+      // Longer than the interval, and far from the ten intervals after which nobody believes that it comes back.
       async run() {
         looks += 1;
         running += 1;
         most = Math.max(most, running);
-        await new Promise((resolve) => setTimeout(resolve, 3));
+        await new Promise((resolve) => setTimeout(resolve, 60));
         running -= 1;
       },
     },

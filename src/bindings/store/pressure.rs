@@ -107,10 +107,11 @@ pub fn pressure_alerts(id: u32) -> u32 {
 
 /// How many workers the machine bears by a strategy, with so many cores (0 unknown), so busy and with so much memory in use.
 #[wasm_bindgen]
-pub fn pressed_concurrency(strategy: u32, cores: u32, busy: f64, memory: f64) -> u32 {
-    strategy_of(strategy)
+pub fn pressed_concurrency(strategy: u32, cores: u32, busy: f64, memory: f64) -> f64 {
+    let workers = strategy_of(strategy)
         .under(known(busy), known(memory))
-        .concurrency(Some(cores))
+        .concurrency(Some(cores));
+    f64::from(workers)
 }
 
 fn known(number: f64) -> Option<f64> {
