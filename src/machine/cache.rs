@@ -18,6 +18,8 @@
 mod dependencies;
 mod duel;
 mod flights;
+#[cfg(test)]
+mod model;
 mod residents;
 mod sketch;
 mod terms;
