@@ -27,7 +27,7 @@
 //! | let tasks meet | [`Channel`], [`Select`], [`Event`], [`Barrier`], [`LockSet`] |
 //! | keep and share | [`Cache`], [`VersionedState`] |
 //! | order work by what it depends on, write what comes of it | [`TaskGraph`], [`Orchestrator`], [`Sink`] |
-//! | see what happens | [`Metrics`] |
+//! | see what happens, and how hard the host is pressed | [`Metrics`], [`PressureMonitor`] |
 //! | test any of it, and your own code, in virtual time | [`VirtualRuntime`] |
 //!
 //! # Example

@@ -2,6 +2,7 @@
 
 mod work;
 
+use super::pressure_monitor::PressureMonitor;
 use super::runtime::Runtime;
 use super::timeout::TimeoutError;
 use crate::machine::batch::{AdaptiveSize, BatchConfig, BatchSize};
@@ -190,6 +191,12 @@ impl<T: 'static, E: 'static> Batches<T, E> {
     pub fn on_progress(self, report: impl FnMut(usize, Option<usize>) + 'static) -> Self {
         self.hooks.progress.replace(Some(Box::new(report)));
         self
+    }
+
+    /// Waits with drawing while a monitor throttles: [`throttle`](Self::throttle) by it.
+    pub fn heeds<R: Runtime>(self, monitor: &PressureMonitor<R>) -> Self {
+        let monitor = monitor.clone();
+        self.throttle(move || monitor.should_throttle())
     }
 
     /// Asks `pressed` before each batch is drawn; while it says yes, drawing waits, as long as the options say, and a size that adapts is halved.

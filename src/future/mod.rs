@@ -30,6 +30,7 @@ mod place;
 pub mod pool;
 pub mod pool_map;
 pub mod pool_options;
+pub mod pressure_monitor;
 pub mod rate_limiter;
 mod readings;
 pub mod retry;
@@ -69,6 +70,10 @@ pub use crate::machine::limiter::LimiterCounts;
 pub use crate::machine::objects::ObjectCounts;
 pub use crate::machine::orchestrator::{Mode, RunConfig};
 pub use crate::machine::permits::Counts;
+pub use crate::machine::pressure::{
+    Pressed, PressureAlert, PressureChange, PressureConfig, PressureLevel, PressureReading, PressureSample,
+    PressureSource,
+};
 pub use crate::machine::queue::{Overflow, QueueConfig};
 pub use crate::machine::rate::RateConfig;
 pub use crate::machine::retry::{RetryBudget, RetryConfig};
@@ -95,6 +100,7 @@ pub use owner::{DeadlockStep, Owner};
 pub use pool::{Health, Pool};
 pub use pool_map::PoolMap;
 pub use pool_options::{CloseOptions, OnTimeout, PoolOptions, Queued};
+pub use pressure_monitor::PressureMonitor;
 pub use rate_limiter::RateLimiter;
 pub use readings::{Reading, Readings};
 pub use retry::{Advice, Retry, RetryCounts, Transient, retry};

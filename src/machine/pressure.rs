@@ -128,6 +128,11 @@ impl PressureConfig {
         Ok(self)
     }
 
+    /// The time between two samples.
+    pub(crate) const fn every(&self) -> Duration {
+        self.interval
+    }
+
     /// The shares from which pressure is fair, serious and critical.
     ///
     /// # Errors
