@@ -1,5 +1,18 @@
-/** What a worker on the edge needs beside the policies: which targets may be contacted. */
+/**
+ * What a worker on the edge needs beside the policies: limits, rates, locks, values and breakers that hold across isolates, and which targets may
+ * be contacted.
+ */
 
+export {
+  type Coordinator,
+  type CoordinatorNamespace,
+  CoordinatorUnreachableError,
+  type DurableCoordinatorOptions,
+  durableCoordinator,
+  isCoordinatorUnreachableError,
+  localCoordinator,
+  type Unreachable,
+} from "./coordinator.js";
 export {
   isTargetRefusedError,
   resolveOverHttps,
@@ -8,3 +21,25 @@ export {
   type TargetRefusal,
   TargetRefusedError,
 } from "./guard.js";
+export type {
+  Answers,
+  BreakerAnswer,
+  BreakerRequest,
+  CoordinatorRequest,
+  LockAnswer,
+  LockRequest,
+  PermitsAnswer,
+  PermitsRequest,
+  RateAnswer,
+  RateRequest,
+  ReadRequest,
+  StateAnswer,
+  UnlockRequest,
+  WriteRequest,
+} from "./ledger.js";
+export { CoordinatorObject, type ObjectState } from "./object.js";
+export { SharedBreaker, type SharedBreakerOptions } from "./shared-breaker.js";
+export { type SharedLock, SharedLocks, type SharedLocksOptions } from "./shared-locks.js";
+export { SharedPool, type SharedPoolMetrics, type SharedPoolOptions } from "./shared-pool.js";
+export { SharedRate, type SharedRateOptions } from "./shared-rate.js";
+export { SharedState, type SharedValue } from "./shared-state.js";
