@@ -18,14 +18,13 @@ export function seeking(pool: Pool, config: AdaptiveConfig): Seek {
     if (seek !== undefined) return seek(work, outcome, error);
     if (fetching) return;
     fetching = true;
-    import("./pool-limit.js").then(
-      ({ follow }) => {
+    import("./pool-limit.js")
+      .then(({ follow }) => {
         seek = follow(pool, config);
-      },
+      })
       // Without it the pool keeps its size; the next end tries again.
-      () => {
+      .catch(() => {
         fetching = false;
-      },
-    );
+      });
   };
 }

@@ -250,14 +250,16 @@ test("Metrics alert: told when it holds for long enough, once, and when it no lo
 });
 
 test("Metrics alerts that come built in: abandoned tasks and queues that are nearly full", async () => {
-  const pool = new Pool({ concurrency: 1, timeout: 5, queue: { capacity: 5 } });
+  const pool = new Pool({ concurrency: 1, queue: { capacity: 5 } });
   const metrics = new Metrics([pool]);
   const told: string[] = [];
   const off = metrics.builtInAlerts(({ name, firing }) => told.push(`${name} ${firing}`));
-  const stuck = hold(pool);
-  const waiting = Array.from({ length: 5 }, () => hold(pool, { timeout: 60_000 }));
+  const stop = new AbortController();
+  const stuck = hold(pool, { signal: stop.signal });
+  const waiting = Array.from({ length: 5 }, () => hold(pool));
   metrics.check();
   assert.deepEqual(told, ["queue-nearly-full true"]);
+  stop.abort();
   await rejection(stuck.done);
   metrics.check();
   assert.include(told, "tasks-abandoned true");
