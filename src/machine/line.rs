@@ -57,9 +57,14 @@ impl<T: Copy> Line<T> {
 
     /// The first item that still lives, and its rank.
     pub fn peek(&mut self, lives: impl Fn(T) -> bool) -> Option<(i64, T)> {
+        self.peek_ranked(|_, value| lives(value))
+    }
+
+    /// [`peek`](Self::peek) where it depends on the rank as well whether an item lives.
+    pub fn peek_ranked(&mut self, lives: impl Fn(i64, T) -> bool) -> Option<(i64, T)> {
         loop {
             let (item, from_heap) = self.first()?;
-            if lives(item.value) {
+            if lives(item.rank, item.value) {
                 return Some((item.rank, item.value));
             }
             self.take(from_heap);
@@ -69,7 +74,12 @@ impl<T: Copy> Line<T> {
 
     /// Takes out the first item that still lives.
     pub fn pop(&mut self, lives: impl Fn(T) -> bool) -> Option<(i64, T)> {
-        let first = self.peek(lives)?;
+        self.pop_ranked(|_, value| lives(value))
+    }
+
+    /// [`pop`](Self::pop) where it depends on the rank as well whether an item lives.
+    pub fn pop_ranked(&mut self, lives: impl Fn(i64, T) -> bool) -> Option<(i64, T)> {
+        let first = self.peek_ranked(lives)?;
         let (_, from_heap) = self.first()?;
         self.take(from_heap);
         Some(first)
@@ -78,6 +88,11 @@ impl<T: Copy> Line<T> {
     /// Says that one of the items no longer lives. Sweeps when most of them are gone, so that a line whose items
     /// all leave early takes no more memory than the living ones need.
     pub fn left(&mut self, lives: impl Fn(T) -> bool) {
+        self.left_ranked(|_, value| lives(value));
+    }
+
+    /// [`left`](Self::left) where it depends on the rank as well whether an item lives.
+    pub fn left_ranked(&mut self, lives: impl Fn(i64, T) -> bool) {
         self.gone += 1;
         if self.gone > 32 && self.gone * 2 > self.in_order.len() + self.out_of_order.len() {
             self.sweep(&lives);
@@ -87,9 +102,10 @@ impl<T: Copy> Line<T> {
     // Rare, so one copy for all the ways to live is enough.
     #[cold]
     #[inline(never)]
-    fn sweep(&mut self, lives: &dyn Fn(T) -> bool) {
-        self.in_order.retain(|item| lives(item.value));
-        self.out_of_order.retain(|Reverse(item)| lives(item.value));
+    fn sweep(&mut self, lives: &dyn Fn(i64, T) -> bool) {
+        self.in_order.retain(|item| lives(item.rank, item.value));
+        self.out_of_order
+            .retain(|Reverse(item)| lives(item.rank, item.value));
         self.gone = 0;
     }
 

@@ -13,6 +13,7 @@ pub mod channel;
 pub mod config;
 pub mod counters;
 pub mod crowd;
+pub mod deadlines;
 pub mod dispatch;
 pub mod event;
 pub mod gate;

@@ -7,6 +7,7 @@
 //! What else must agree before a task starts (rates, a breaker) stands behind [`Gate`]; a grant takes the slots, the
 //! tokens and the breaker's permission together or nothing at all.
 
+use super::deadlines::Deadlines;
 use super::gate::{Gate, Outcome, Pass, Verdict};
 use super::histogram::Histogram;
 use super::line::Line;
@@ -38,7 +39,7 @@ pub struct Permits {
     queue: Queue,
     queued_weight: u64,
     queued_cost: u64,
-    deadlines: Line<(Ticket, Instant)>,
+    deadlines: Deadlines,
     timed: u32,
     blocked_until: Instant,
     cool_until: Instant,
@@ -108,7 +109,7 @@ impl Permits {
             queue: Queue::new(queue),
             queued_weight: 0,
             queued_cost: 0,
-            deadlines: Line::new(),
+            deadlines: Deadlines::new(),
             timed: 0,
             blocked_until: Instant::ZERO,
             cool_until: Instant::ZERO,
@@ -331,7 +332,7 @@ impl Permits {
     /// When [`on_deadline`](Self::on_deadline) wants to be called; earlier calls do nothing.
     pub fn next_deadline(&self) -> Option<Instant> {
         let timed = if self.timed > 0 {
-            self.deadlines.front_rank().map_or(NEVER, instant_of)
+            self.deadlines.earliest().unwrap_or(NEVER)
         } else {
             NEVER
         };
@@ -737,33 +738,25 @@ impl Permits {
     }
 
     fn expire(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
-        let is_due = self.timed > 0
-            && self
-                .deadlines
-                .front_rank()
-                .is_some_and(|rank| instant_of(rank) <= now);
-        if is_due || self.intake != Intake::Open {
+        if self.may_be_due(now) || self.intake != Intake::Open {
             self.expire_due(now, gate, wakes);
         }
+    }
+
+    fn may_be_due(&self, now: Instant) -> bool {
+        self.timed > 0 && self.deadlines.earliest().is_some_and(|at| at <= now)
     }
 
     #[cold]
     #[inline(never)]
     fn expire_due(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
         let mut freed = false;
-        while self.timed > 0
-            && self
-                .deadlines
-                .front_rank()
-                .is_some_and(|rank| instant_of(rank) <= now)
-        {
+        while self.may_be_due(now) {
             let entries = &self.entries;
-            let Some((rank, (ticket, _))) = self.deadlines.peek(|timed| is_timed(entries, timed)) else {
+            let stands = |ticket, at| is_timed(entries, ticket, at);
+            let Some((_, ticket)) = self.deadlines.first(stands).filter(|(at, _)| *at <= now) else {
                 break;
             };
-            if instant_of(rank) > now {
-                break;
-            }
             freed = true;
             match self.entries.get(ticket) {
                 Some(Entry::Queued(_) | Entry::Outside(_)) => {
@@ -823,7 +816,7 @@ impl Permits {
     fn time(&mut self, ticket: Ticket, at: Instant) {
         if at != NEVER {
             self.timed += 1;
-            self.deadlines.push(rank_of(at), (ticket, at));
+            self.deadlines.push(ticket, at);
         }
     }
 
@@ -832,7 +825,7 @@ impl Permits {
     fn untime(&mut self) {
         self.timed -= 1;
         let entries = &self.entries;
-        self.deadlines.left(|timed| is_timed(entries, timed));
+        self.deadlines.left(|ticket, at| is_timed(entries, ticket, at));
     }
 
     fn count_refusal(&mut self, refusal: Refusal) {
@@ -878,7 +871,7 @@ fn running_of(now: Instant, waiting: &Waiting, pass: Pass) -> Running {
     }
 }
 
-fn is_timed(entries: &Slab<Entry>, (ticket, at): (Ticket, Instant)) -> bool {
+fn is_timed(entries: &Slab<Entry>, ticket: Ticket, at: Instant) -> bool {
     match entries.get(ticket) {
         Some(Entry::Queued(waiting) | Entry::Outside(waiting)) => waiting.give_up == at,
         Some(Entry::Running(run)) => run.ends == at,
@@ -892,13 +885,4 @@ fn end_of(now: Instant, micros: u64) -> Instant {
     } else {
         now.plus_micros(micros)
     }
-}
-
-// Microseconds fit an i64 for 292,000 years.
-fn rank_of(at: Instant) -> i64 {
-    i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn instant_of(rank: i64) -> Instant {
-    Instant::from_micros(rank.unsigned_abs())
 }

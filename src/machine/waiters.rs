@@ -1,9 +1,9 @@
 //! Those who wait, and how long they are willing to: what channels, locks and object pools have in common.
 //!
-//! A waiter has a ticket and a time at which it gives up. Whose turn it is stands in [`Line`]s that belong to the
+//! A waiter has a ticket and a time at which it gives up. Whose turn it is stands in [`Line`](super::line::Line)s that belong to the
 //! machine; a waiter that has left is no longer alive there.
 
-use super::line::Line;
+use super::deadlines::Deadlines;
 use super::permits::Patience;
 use super::ticket::{Slab, Ticket};
 use super::time::Instant;
@@ -12,7 +12,7 @@ use super::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Waiters<T> {
     slab: Slab<Waiter<T>>,
-    deadlines: Line<(Ticket, Instant)>,
+    deadlines: Deadlines,
     next: Option<Instant>,
 }
 
@@ -26,7 +26,7 @@ impl<T> Default for Waiters<T> {
     fn default() -> Self {
         Self {
             slab: Slab::new(),
-            deadlines: Line::new(),
+            deadlines: Deadlines::new(),
             next: None,
         }
     }
@@ -103,8 +103,8 @@ impl<T> Waiters<T> {
             return None;
         }
         let slab = &self.slab;
-        let first = self.deadlines.peek(|armed| is_armed(slab, armed));
-        first.map(|(_, (ticket, _))| ticket)
+        let first = self.deadlines.first(|ticket, at| is_armed(slab, ticket, at));
+        first.map(|(_, ticket)| ticket)
     }
 
     /// When the first of them gives up.
@@ -129,7 +129,7 @@ impl<T> Waiters<T> {
 
     fn arm(&mut self, ticket: Ticket, at: Instant) {
         if at < Instant::FAR_FUTURE {
-            self.deadlines.push(at.as_micros() as i64, (ticket, at));
+            self.deadlines.push(ticket, at);
             self.next = Some(self.next.map_or(at, |next| next.min(at)));
         }
     }
@@ -137,19 +137,19 @@ impl<T> Waiters<T> {
     fn disarmed(&mut self, at: Instant) {
         if at < Instant::FAR_FUTURE {
             let slab = &self.slab;
-            self.deadlines.left(|armed| is_armed(slab, armed));
+            self.deadlines.left(|ticket, at| is_armed(slab, ticket, at));
             self.refresh();
         }
     }
 
     fn refresh(&mut self) {
         let slab = &self.slab;
-        let first = self.deadlines.peek(|armed| is_armed(slab, armed));
-        self.next = first.map(|(_, (_, at))| at);
+        let first = self.deadlines.first(|ticket, at| is_armed(slab, ticket, at));
+        self.next = first.map(|(at, _)| at);
     }
 }
 
-fn is_armed<T>(slab: &Slab<Waiter<T>>, (ticket, at): (Ticket, Instant)) -> bool {
+fn is_armed<T>(slab: &Slab<Waiter<T>>, ticket: Ticket, at: Instant) -> bool {
     slab.get(ticket).is_some_and(|waiter| waiter.gives_up == at)
 }
 

@@ -6,8 +6,8 @@
 
 use super::adaptive::Scaled;
 use super::breaker::Transition;
+use super::deadlines::Deadlines;
 use super::limiter::Limiter;
-use super::line::Line;
 use super::random::Random;
 use super::retry::RetryBudget;
 use super::ticket::{Slab, Ticket};
@@ -255,8 +255,8 @@ impl<T> Table<T> {
 struct Timers {
     // By kind, then by index: an id is both. Never is the far future.
     armed: Vec<Vec<Instant>>,
-    // Ids travel as tickets, so that this is the same line, and the same code, as that of the deadlines of tasks.
-    line: Line<(Ticket, Instant)>,
+    // Ids travel as tickets.
+    line: Deadlines,
     next: Option<Instant>,
 }
 
@@ -276,12 +276,11 @@ impl Timers {
     fn change(&mut self, id: MachineId, before: Instant, at: Instant) {
         *self.place(id) = at;
         if at != NEVER {
-            self.line
-                .push(at.as_micros() as i64, (Ticket::from_bits(u64::from(id.0)), at));
+            self.line.push(Ticket::from_bits(u64::from(id.0)), at);
         }
         if before != NEVER {
             let armed = &self.armed;
-            self.line.left(|timer| is_armed(armed, timer));
+            self.line.left(|timer, at| is_armed(armed, timer, at));
         }
         self.look_ahead();
     }
@@ -291,10 +290,10 @@ impl Timers {
         let mut due = Vec::new();
         while self.next.is_some_and(|at| at <= now) {
             let armed = &self.armed;
-            let Some((_, (ticket, _))) = self.line.pop(|timer| is_armed(armed, timer)) else {
+            let Some((_, timer)) = self.line.pop(|timer, at| is_armed(armed, timer, at)) else {
                 break;
             };
-            let id = MachineId(ticket.to_bits() as u32);
+            let id = MachineId(timer.to_bits() as u32);
             *self.place(id) = NEVER;
             due.push(id);
             self.look_ahead();
@@ -304,8 +303,8 @@ impl Timers {
 
     fn look_ahead(&mut self) {
         let armed = &self.armed;
-        let first = self.line.peek(|timer| is_armed(armed, timer));
-        self.next = first.map(|(_, (_, at))| at);
+        let first = self.line.first(|timer, at| is_armed(armed, timer, at));
+        self.next = first.map(|(at, _)| at);
     }
 
     fn place(&mut self, id: MachineId) -> &mut Instant {
@@ -333,8 +332,8 @@ fn armed_for(armed: &[Vec<Instant>], id: MachineId) -> Instant {
         .unwrap_or(NEVER)
 }
 
-fn is_armed(armed: &[Vec<Instant>], (ticket, at): (Ticket, Instant)) -> bool {
-    armed_for(armed, MachineId(ticket.to_bits() as u32)) == at
+fn is_armed(armed: &[Vec<Instant>], timer: Ticket, at: Instant) -> bool {
+    armed_for(armed, MachineId(timer.to_bits() as u32)) == at
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ proptest! {
             }
         }
         let mut lines = 0;
-        while timers.line.pop(|_| true).is_some() {
+        while timers.line.pop(|_, _| true).is_some() {
             lines += 1;
         }
         prop_assert!(lines < 100, "{lines}");
