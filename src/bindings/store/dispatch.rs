@@ -259,7 +259,7 @@ pub fn dispatch_stats(dispatch: u32) -> u32 {
 /// How many items the next chunk of a parallel map takes.
 #[wasm_bindgen]
 pub fn dispatch_chunk(left: f64, workers: u32, item_ms: f64) -> f64 {
-    let cost = (item_ms >= 0.0).then(|| item_ms * 1000.0);
+    let cost = (item_ms >= 0.0).then_some(item_ms * 1000.0);
     chunk(left as u64, workers, cost) as f64
 }
 
