@@ -61,7 +61,7 @@ export class Event implements Handle {
   constructor(options: { name?: string } = {}) {
     this.#name = nameOf(options, "event");
     this.#events = new Events("event", this.#name);
-    this.#id = open("events", bindings.event_open);
+    this.#id = open("events", () => bindings.event_open());
     register(this, this.#id, bindings.event_drop);
   }
 

@@ -124,7 +124,7 @@ export class TaskGraph implements Handle {
   constructor(options: { name?: string } = {}) {
     this.#name = nameOf(options, "graph");
     this.#events = new Events("graph", this.#name);
-    this.#id = open("task graphs", bindings.graph_open);
+    this.#id = open("task graphs", () => bindings.graph_open());
     register(this, this.#id, bindings.graph_drop);
   }
 

@@ -121,7 +121,7 @@ export class Orchestrator<A = unknown> implements Handle {
     this.#name = nameOf(options, "orchestrator");
     this.#events = new Events("orchestrator", this.#name);
     this.#maxWorkers = integer("maxWorkers", options.maxWorkers ?? 5, 1, 65_535);
-    this.#id = open("orchestrators", bindings.plugins_open);
+    this.#id = open("orchestrators", () => bindings.plugins_open());
     register(this, this.#id, bindings.plugins_drop);
   }
 

@@ -41,7 +41,7 @@ export function select<T>(cases: readonly SelectCase<T>[], options?: WaitOptions
     if (!Array.isArray(cases) || cases.length === 0) refuse("cases", "an array of one case or more", cases);
     const { timeout, signal } = parseWait(options);
     signal?.throwIfAborted();
-    const ticket = open("selects", bindings.select_open);
+    const ticket = open("selects", () => bindings.select_open());
     const waiting: (() => void)[] = [];
     let decided = false;
     let begun = false;
