@@ -38,6 +38,7 @@ export type {
   WriteRequest,
 } from "./ledger.js";
 export { CoordinatorObject, type ObjectState } from "./object.js";
+export { type ScanHandlerOptions, type ScannerClass, scanHandler } from "./scan-handler.js";
 export { SharedBreaker, type SharedBreakerOptions } from "./shared-breaker.js";
 export { type SharedLock, SharedLocks, type SharedLocksOptions } from "./shared-locks.js";
 export { SharedPool, type SharedPoolMetrics, type SharedPoolOptions } from "./shared-pool.js";

@@ -21,23 +21,24 @@ export async function version() {
 
 /**
  * Links an entry, whose imports are looked up beside the conformance cases, and starts it: `isolates` times, which share the Durable
- * Objects of the classes named `objects`, whose bindings have the classes' names. Gives the address of each isolate.
+ * Objects of the classes named `objects`, whose bindings have the classes' names. Everything they fetch goes to the address `outside`,
+ * if there is one, whatever its host. Gives the address of each isolate.
  */
 export async function serve(
   name,
   entry,
-  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {} } = {},
+  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside } = {},
 ) {
   const { folder, wasm } = await link(name, entry, ["workerd", "worker", "import"]);
   const config = join(folder, "config.capnp");
   const disk = join(folder, "objects");
   rmSync(disk, { recursive: true, force: true });
   mkdirSync(disk);
-  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, disk }));
+  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, disk }));
   return start(config, isolates);
 }
 
-function capnp({ wasm, date, flags, isolates, objects, vars, disk }) {
+function capnp({ wasm, date, flags, isolates, objects, vars, outside, disk }) {
   const modules = [
     `(name = "main.js", esModule = embed "main.js")`,
     ...wasm.map((file) => `(name = "${file}", wasm = embed "${file}")`),
@@ -66,7 +67,11 @@ const config :Workerd.Config = (
     ${numbers.map((index) => `(name = "main${index}", worker = .main),`).join(" ")}
     (name = "objects", worker = .objects),
     (name = "disk", disk = (path = ${text(disk)}, writable = true)),
-    (name = "internet", network = (allow = ["public", "private"])),
+    (name = "internet", ${
+      outside === undefined
+        ? 'network = (allow = ["public", "private"])'
+        : `external = (address = ${text(outside)}, http = ())`
+    }),
   ],
   sockets = [${numbers
     .map((index) => `(name = "http${index}", address = "127.0.0.1:0", http = (), service = "main${index}")`)

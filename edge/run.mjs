@@ -1,0 +1,31 @@
+/**
+ * `npm run edge [-- --allow "example.com *.example.org"]`: the worker of this folder in workerd on this machine, with its Durable Objects, and a
+ * token for this run.
+ */
+
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { buildNeeds, buildPackage, buildWasm } from "../pkg-config/build.mjs";
+import { readFlags } from "../setup/flags.mjs";
+import { ensure, packages } from "../setup/needs.mjs";
+import { main } from "../setup/step.mjs";
+
+await main(async () => {
+  const { allow = "" } = readFlags({ allow: { kind: "text" } });
+  await ensure(...buildNeeds, packages("tests", "workerd"));
+  await buildWasm();
+  await buildPackage();
+  const { serve } = await import("../tests/edge/serve.mjs");
+  const token = randomUUID();
+  const worker = await serve("edge", readFileSync(new URL("worker.js", import.meta.url), "utf8"), {
+    objects: ["CoordinatorObject"],
+    vars: { TOKENS: token, ALLOW: allow, ORIGINS: "" },
+  });
+  console.log(
+    `ready: ${worker.url} (Ctrl+C ends it), and may scan ${allow === "" ? "nothing: see --allow" : allow}`,
+  );
+  console.log(
+    `curl -N -H "authorization: Bearer ${token}" -d '{"targets":["https://example.com/"]}' ${worker.url}/scan`,
+  );
+  await new Promise(() => {});
+});

@@ -1,0 +1,162 @@
+/** The worker of `edge/` in real workerd: who may ask, what is contacted, what comes back. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+import { serve } from "./serve.mjs";
+import { HOSTILE } from "./targets.mjs";
+
+const TOKEN = "a token that is long enough".replaceAll(" ", "-");
+const SHY = "another token, for the rate of it".replace(/\W+/g, "-");
+const hostile = HOSTILE.filter((target) => target !== "");
+let worker;
+let outside;
+/** The hosts that were contacted. */
+let contacted = [];
+
+before(async () => {
+  outside = createServer((request, response) => {
+    const { host } = request.headers;
+    contacted.push(host);
+    const [, index] = /^redirects-(\d+)\./.exec(host) ?? [];
+    if (index !== undefined) response.writeHead(302, { location: encodeURI(hostile[index]) });
+    else response.writeHead(200, { "x-evil": "<script>", "content-type": "text/html" });
+    response.end("<script>alert(1)</script>");
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => outside.once("listening", resolve));
+  worker = await serve("scan", readFileSync(new URL("../../edge/worker.js", import.meta.url), "utf8"), {
+    objects: ["CoordinatorObject"],
+    vars: { TOKENS: `${TOKEN} ${SHY}`, ALLOW: "*:*", ORIGINS: "https://page.example" },
+    outside: `127.0.0.1:${outside.address().port}`,
+  });
+});
+after(() => {
+  worker?.stop();
+  outside?.closeAllConnections();
+  outside?.close();
+});
+
+function ask(path, { token, order, ...init } = {}) {
+  return fetch(`${worker.url}${path}`, {
+    signal: AbortSignal.timeout(60_000),
+    ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
+    ...init,
+    headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...init.headers },
+  });
+}
+
+async function scan(targets, plugins = ["http-probe"]) {
+  contacted = [];
+  const response = await ask("/scan", { token: TOKEN, order: { targets, plugins } });
+  const text = await response.text();
+  assert.equal(response.status, 200, `${text} ${worker.said()}`);
+  assert.match(response.headers.get("content-type"), /^application\/x-ndjson/);
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+
+test("without a token, or with a wrong one, the answer is 401 and nothing is contacted", async () => {
+  contacted = [];
+  for (const token of [undefined, "wrong", TOKEN.slice(0, -1), `${TOKEN}x`])
+    for (const path of ["/scan", "/metrics"])
+      assert.equal((await ask(path, { token, order: { targets: ["http://example.com/"] } })).status, 401);
+  assert.deepEqual(contacted, []);
+  assert.equal((await ask("/healthz")).status, 200);
+  assert.equal((await ask("/elsewhere")).status, 404);
+});
+
+test("hostile targets and redirects are all refused, and nothing is sent to them", async () => {
+  const refused = (await scan(hostile)).filter(({ type }) => type === "refused");
+  assert.equal(refused.length, hostile.length);
+  assert.deepEqual(contacted, []);
+  const redirects = hostile.map((_, index) => `http://redirects-${index}.example/`);
+  const lines = await scan(redirects);
+  const { report } = lines.at(-1);
+  assert.equal(report.results.length, redirects.length);
+  assert.deepEqual(
+    contacted.filter((host) => !/^redirects-\d+\.example$/.test(host)),
+    [],
+  );
+  assert.deepEqual(
+    report.results.filter(({ details }) => details?.reachable && details.status === 200),
+    [],
+  );
+});
+
+test("twenty allowed targets are all scanned, and what they say is only text", async () => {
+  const targets = Array.from({ length: 20 }, (_, index) => `http://host-${index}.example/`);
+  const lines = await scan(targets, ["http-probe", "security-headers"]);
+  const { type, report } = lines.at(-1);
+  assert.equal(type, "done");
+  const probes = report.results.filter(({ plugin }) => plugin === "http-probe");
+  assert.deepEqual(
+    probes.map(({ status, details }) => `${status} ${details?.status}`),
+    targets.map(() => "ok 200"),
+  );
+  assert.equal(new Set(contacted).size, 20);
+});
+
+test("scans of many clients at once all end, and what one isolate cannot take is told to come back", async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 6 }, (_, index) =>
+      ask("/scan", {
+        token: TOKEN,
+        order: { targets: [`http://many-${index}.example/`], plugins: ["http-probe"] },
+      }),
+    ),
+  );
+  for (const answer of answers) {
+    const text = await answer.text();
+    if (answer.status === 200) assert.match(text, /"type":"done"/);
+    else {
+      assert.ok([429, 503].includes(answer.status), text);
+      assert.ok(Number(answer.headers.get("retry-after")) >= 1);
+    }
+  }
+  assert.ok(answers.some(({ status }) => status === 200));
+});
+
+test("an order that is none is told so", async () => {
+  for (const order of [
+    null,
+    [],
+    {},
+    { targets: [] },
+    { targets: "x" },
+    { targets: [1] },
+    { targets: ["a.example"], plugins: "x" },
+  ])
+    assert.equal((await ask("/scan", { token: SHY, order })).status, 400, JSON.stringify(order));
+  const many = { targets: Array.from({ length: 101 }, () => "http://a.example/") };
+  assert.equal((await ask("/scan", { token: SHY, order: many })).status, 400);
+  const long = { targets: ["x".repeat(300_000)] };
+  assert.equal((await ask("/scan", { token: SHY, order: long })).status, 400);
+  assert.equal((await ask("/scan", { token: SHY })).status, 405);
+});
+
+test("a token that scans too often is told when to come back", async () => {
+  const answers = [];
+  for (let index = 0; index < 12; index += 1)
+    answers.push(await ask("/scan", { token: SHY, order: { targets: ["http://127.0.0.1/"] } }));
+  const late = answers.filter(({ status }) => status === 429);
+  assert.ok(late.length >= 1);
+  for (const { headers } of late) assert.ok(Number(headers.get("retry-after")) >= 1);
+});
+
+test("pages of other origins are not answered as theirs; a named one is", async () => {
+  const evil = await ask("/metrics", { token: TOKEN, headers: { origin: "https://evil.example" } });
+  assert.equal(evil.headers.get("access-control-allow-origin"), null);
+  const page = await ask("/metrics", { token: TOKEN, headers: { origin: "https://page.example" } });
+  assert.equal(page.headers.get("access-control-allow-origin"), "https://page.example");
+  assert.equal(page.headers.get("x-content-type-options"), "nosniff");
+  assert.match(await page.text(), /# EOF\n$/);
+  const preflight = await ask("/scan", { method: "OPTIONS", headers: { origin: "https://page.example" } });
+  assert.equal(preflight.status, 204);
+  assert.equal(
+    (await ask("/scan", { method: "OPTIONS", headers: { origin: "https://evil.example" } })).status,
+    401,
+  );
+});
