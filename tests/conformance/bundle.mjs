@@ -34,9 +34,9 @@ export async function linkWorker(name, conditions) {
 
 /**
  * An entry that runs the cases, linked with the package as `conditions` select it; a `.wasm` stays an import of a
- * file beside it. Gives the path of the entry and the names of those files.
+ * file beside it. What stands in `before` runs before everything else. Gives the path of the entry and the names of those files.
  */
-export async function link(name, entry, conditions) {
+export async function link(name, entry, conditions, before = "") {
   const folder = join(out, name);
   const wasm = new Map();
   mkdirSync(out, { recursive: true });
@@ -44,6 +44,7 @@ export async function link(name, entry, conditions) {
     ...shared,
     stdin: { contents: entry, resolveDir: out, sourcefile: `${name}.js` },
     outfile: join(folder, "main.js"),
+    banner: { js: before },
     conditions,
     mainFields: ["module", "main"],
     nodePaths: [join(root, "tests/node_modules")],

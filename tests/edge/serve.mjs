@@ -27,9 +27,9 @@ export async function version() {
 export async function serve(
   name,
   entry,
-  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside } = {},
+  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside, before } = {},
 ) {
-  const { folder, wasm } = await link(name, entry, ["workerd", "worker", "import"]);
+  const { folder, wasm } = await link(name, entry, ["workerd", "worker", "import"], before);
   const config = join(folder, "config.capnp");
   const disk = join(folder, "objects");
   rmSync(disk, { recursive: true, force: true });

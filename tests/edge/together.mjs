@@ -10,13 +10,13 @@ import { CURRENT, serve } from "./serve.mjs";
 const DATES = ["2023-01-01", "2024-10-14", CURRENT];
 
 /** Starts the worker of `file` at each of the dates, with what it takes to ask it. */
-export function atEachDate(file, tests) {
+export function atEachDate(file, tests, options = {}) {
   const entry = readFileSync(new URL(file, import.meta.url), "utf8");
   for (const date of DATES) {
     describe(`at compatibility date ${date}`, () => {
       let worker;
       before(async () => {
-        worker = await serve(`${file}-${date}`, entry, { date });
+        worker = await serve(`${file}-${date}`, entry, { date, ...options });
       });
       after(() => worker?.stop());
 
