@@ -430,9 +430,11 @@ impl Objects {
     }
 }
 
+type Answer = Result<u64, &'static str>;
+
 struct Loads {
     cache: Cache<R, u8, u64>,
-    asked: Rc<RefCell<Vec<oneshot::Sender<Result<u64, &'static str>>>>>,
+    asked: Rc<RefCell<Vec<oneshot::Sender<Answer>>>>,
     running: Rc<Cell<u32>>,
 }
 
@@ -484,7 +486,7 @@ impl Policy for Loads {
 }
 
 impl Loads {
-    fn answer(&self, answer: Result<u64, &'static str>) -> bool {
+    fn answer(&self, answer: Answer) -> bool {
         let mut asked = self.asked.borrow_mut();
         asked.retain(|one| !one.is_canceled());
         asked.pop().is_some_and(|one| one.send(answer).is_ok())
