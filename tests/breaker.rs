@@ -238,7 +238,8 @@ fn groups_keep_keys_apart_and_forget_only_the_idle() {
     assert_eq!(pools.get("busy").unwrap().active(), 1);
     drop(task);
     pools.get("third").unwrap();
-    assert_eq!(pools.len(), 2, "one of the idle two was forgotten");
+    // Outgrown while a key was at work, it comes back to its bound.
+    assert_eq!(pools.len(), 1, "both of the idle ones are forgotten");
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl<T: Clone> ByKey<T> {
         }
         // With no borrow held: the caller's own code decides on the options.
         let value = make()?;
-        let forgotten = self.forget_one(idle);
+        let forgotten = self.forget_some(idle);
         let entry = Entry {
             value: value.clone(),
             last_asked,
@@ -213,22 +213,22 @@ impl<T: Clone> ByKey<T> {
         Ok(value)
     }
 
-    fn forget_one(&self, idle: impl Fn(&T) -> bool) -> Option<Entry<T>> {
+    /// Makes room for one more: those that were asked for longest ago go, as many as are too many, unless they are at work.
+    fn forget_some(&self, idle: impl Fn(&T) -> bool) -> Vec<Entry<T>> {
         let mut entries = self.entries.borrow_mut();
-        if entries.len() < self.most {
-            return None;
+        let too_many = (entries.len() + 1).saturating_sub(self.most);
+        if too_many == 0 {
+            return Vec::new();
         }
         let mut by_age: Vec<_> = entries
             .iter()
             .map(|(key, entry)| (entry.last_asked, key))
             .collect();
         by_age.sort_unstable();
-        let oldest = by_age
-            .into_iter()
-            .map(|(_, key)| key)
-            .find(|key| idle(&entries[*key].value))?
-            .clone();
-        entries.remove(&oldest)
+        let oldest = by_age.into_iter().map(|(_, key)| key);
+        let going = oldest.filter(|key| idle(&entries[*key].value)).take(too_many);
+        let going: Vec<_> = going.cloned().collect();
+        going.iter().filter_map(|key| entries.remove(key)).collect()
     }
 
     fn len(&self) -> usize {
