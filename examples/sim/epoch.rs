@@ -2,6 +2,7 @@
 
 use crate::clients::{self, Shared};
 use crate::families::Families;
+use crate::keyed::Keyed;
 use crate::meetings::Meetings;
 use crate::plugins::Plugins;
 use crate::sharing::Sharing;
@@ -25,6 +26,7 @@ pub(crate) struct Epoch {
     sharing: Rc<Sharing>,
     families: Rc<Families>,
     plugins: Rc<Plugins>,
+    keyed: Rc<Keyed>,
     submissions: Vec<Submission<VirtualRuntime, u64, clients::Fault>>,
     isolations: Vec<Isolation<VirtualRuntime>>,
 }
@@ -78,12 +80,14 @@ impl Epoch {
         let sharing = Rc::new(Sharing::new(&host, &shared.watch, &mut random));
         let families = Rc::new(Families::new(&host, &shared.watch, &mut random));
         let plugins = Rc::new(Plugins::new(&shared.runtime, &shared.watch, &mut random));
+        let keyed = Rc::new(Keyed::new(&host, &shared.watch, &mut random));
         Self {
             random,
             meetings,
             sharing,
             families,
             plugins,
+            keyed,
             shared: Rc::new(shared),
             submissions: Vec::new(),
             isolations: Vec::new(),
@@ -117,7 +121,8 @@ impl Epoch {
             41..44 => self.families.spawn_some(&mut self.random),
             44..46 => self.plugins.spawn_some(&mut self.random),
             46 => self.sharing.disturb(),
-            47..55 => clients::spawn_some(&mut self.random, &shared, at),
+            47..49 => self.keyed.spawn_some(&mut self.random),
+            49..55 => clients::spawn_some(&mut self.random, &shared, at),
             55..63 => self.cancel_one(),
             63..66 => {
                 let slots = 1 + self.random.up_to(5) as u32;
@@ -178,6 +183,7 @@ impl Epoch {
         self.meetings.end();
         self.sharing.end();
         self.families.end();
+        self.keyed.end();
         for (number, submission) in self.submissions.drain(..).enumerate() {
             if !submission.is_done() {
                 shared

@@ -6,6 +6,7 @@
 mod clients;
 mod epoch;
 mod families;
+mod keyed;
 mod meetings;
 mod plugins;
 mod sharing;
