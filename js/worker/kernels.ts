@@ -5,6 +5,7 @@
 
 import { integer, number, reject } from "../options.js";
 import { kernel } from "./kernel-module.js";
+import { transfer } from "./transfer.js";
 
 /** A credential that {@link Kernels.searchSecrets} found in a text. Places are in bytes. */
 export interface SecretMatch {
@@ -83,7 +84,7 @@ export const kernels: { [Name in keyof Kernels]: Kernels[Name] } = {
     for (let at = 0; at < all.length; at += step) {
       out.set(glue.sha256_chunks(all.subarray(at, at + step), chunk), (at / chunk) * DIGEST);
     }
-    return out;
+    return transfer(out, [out.buffer]);
   }),
   searchSecrets: kernel(({ secrets }, text: Uint8Array | string) => {
     const { finder, rules } = secrets();

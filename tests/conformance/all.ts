@@ -16,6 +16,7 @@ import "./graph.js";
 import "./groups.js";
 import "./loading.js";
 import "./deadlock.js";
+import "./kernels.js";
 import "./locks.js";
 import "./object-pool.js";
 import "./observed.js";

@@ -16,8 +16,8 @@ const LIMIT = 300_000;
 /** `command(url, profile)` gives what starts the browser on that page with that empty profile. */
 function browserRuntime(name, command) {
   /** Runs a script that posts `{ version, results }` to `/results`. */
-  const open = (script, worker) =>
-    postedBy({ "/main.js": script, "/worker.js": worker }, (url, profile) =>
+  const open = (script, worker, own) =>
+    postedBy({ "/main.js": script, "/worker.js": worker, "/worker/own.js": own }, (url, profile) =>
       command(browsers[name].find(), url, profile),
     );
   return {
@@ -33,7 +33,9 @@ await fetch("/results", { method: "POST", body: JSON.stringify({ version, result
 `;
       const { main } = await link(name, entry, ["browser", "import"]);
       const worker = await linkWorker(name, ["browser", "import"]);
-      return open(readFileSync(main), readFileSync(worker));
+      // Where the package, linked into `main.js`, looks for its own worker.
+      const own = await link(`${name}-own`, `import "../../../dist/worker/own.js";`, ["browser", "import"]);
+      return open(readFileSync(main), readFileSync(worker), readFileSync(own.main));
     },
   };
 }
