@@ -110,16 +110,16 @@ pub fn pool_start_empty(pool: u32, now_ms: f64) {
 }
 
 fn rules_of(list: &[f64], count: u32) -> Option<Vec<RateConfig>> {
-    let numbers = list.get(..count as usize * 4)?;
-    numbers
-        .chunks_exact(4)
-        .map(|rule| {
-            let (limit, per) = (rule[1] as u32, millis(rule[2]));
-            if rule[0] == 0.0 {
-                RateConfig::token_bucket(limit, per, Some(rule[3] as u32)).ok()
-            } else {
-                RateConfig::sliding_window(limit, per).ok()
-            }
-        })
-        .collect()
+    let (numbers, _) = list.get(..count as usize * 4)?.as_chunks::<4>();
+    let mut rules = Vec::with_capacity(numbers.len());
+    for &[kind, limit, per, burst] in numbers {
+        let (limit, per) = (limit as u32, millis(per));
+        let rule = if kind == 0.0 {
+            RateConfig::token_bucket(limit, per, Some(burst as u32))
+        } else {
+            RateConfig::sliding_window(limit, per)
+        };
+        rules.push(rule.ok()?);
+    }
+    Some(rules)
 }

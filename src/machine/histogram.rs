@@ -71,7 +71,7 @@ impl Histogram {
             for (bucket, count) in counts.iter().enumerate() {
                 seen = count.saturating_add(seen);
                 if seen >= rank {
-                    return Some(middle(chunk, bucket).clamp(self.min, self.max));
+                    return Some(middle(chunk, bucket).max(self.min).min(self.max));
                 }
             }
         }
