@@ -14,7 +14,7 @@ const tool = (name) => join(root, "tests/node_modules/.bin", name);
 /** How each starts a worker beside the cases. */
 const NODE_WORKER = `import { Worker } from "node:worker_threads";`;
 
-function processRuntime(name, command, args, versionOf, imports = "") {
+function processRuntime(name, command, args, versionOf, { imports = "", last = "" } = {}) {
   return {
     name,
     missing: async () => {
@@ -29,6 +29,7 @@ import { runCases, surroundings } from "./cases.js";
 surroundings.worker = ({ name }) => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
 const results = await runCases(${JSON.stringify(name)}, ${JSON.stringify(only)});
 console.log(${JSON.stringify(MARK)} + JSON.stringify({ version: ${versionOf}, results }));
+${last}
 `,
       );
       const { code, output } = await run(command, [...args, entry], {
@@ -43,17 +44,15 @@ console.log(${JSON.stringify(MARK)} + JSON.stringify({ version: ${versionOf}, re
   };
 }
 
-export const node = processRuntime(
-  "node",
-  process.execPath,
-  ["--enable-source-maps"],
-  "process.version",
-  NODE_WORKER,
-);
+export const node = processRuntime("node", process.execPath, ["--enable-source-maps"], "process.version", {
+  imports: NODE_WORKER,
+});
 export const deno = processRuntime(
   "deno",
   tool("deno"),
   ["run", "--allow-all", "--no-lock", "--no-remote", "--node-modules-dir=manual"],
   "Deno.version.deno",
+  // A worker that was terminated while it computed without end computes on there, and the process with it.
+  { last: "Deno.exit(0);" },
 );
 export const bun = processRuntime("bun", tool("bun"), ["run"], "Bun.version");
