@@ -185,9 +185,14 @@ impl<R: Runtime> Metrics<R> {
             }
         });
         for (id, name) in named {
-            let counted = self.host.count(id);
-            let readings = counted.map(|(kind, all)| Readings { kind, name, all });
-            snapshot.others.extend(readings);
+            let Some((kind, all)) = self.host.count(id) else {
+                continue;
+            };
+            let mut others = snapshot.others.iter_mut();
+            match others.find(|other| other.kind == kind && other.name == name) {
+                Some(machine) => machine.all.extend(all),
+                None => snapshot.others.push(Readings { kind, name, all }),
+            }
         }
         // One family after another: those of a kind stand together.
         snapshot.others.sort_by_key(|readings| readings.kind);

@@ -94,7 +94,9 @@ pub use group::{BreakerGroup, PoolGroup};
 pub use host::{Host, Logger};
 pub use locks::{LockError, LockGuard, LockInversion, LockOptions, LockSet};
 pub use metrics::{AlertChange, BreakerMetrics, Metrics, MetricsCounter, PoolMetrics, RateMetrics, Snapshot};
-pub use object_pool::{About, ConnectionPool, ObjectError, ObjectOptions, ObjectPool, Pooled};
+pub use object_pool::{
+    About, ConnectionPool, Durations, ObjectError, ObjectOptions, ObjectPool, ObjectTimes, Pooled,
+};
 pub use orchestrator::{Orchestrator, Plugin, PluginEnd, PluginResult, PluginRun, PluginsError, RunHandle};
 pub use owner::{DeadlockStep, Owner};
 pub use pool::{Health, Pool};

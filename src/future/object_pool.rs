@@ -20,15 +20,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use store::{Making, Store, Thing};
+use times::{Times, saved};
 
 mod options;
 mod pooled;
 mod single;
 mod store;
+mod times;
 
 pub use options::ObjectOptions;
 pub use pooled::{About, Pooled};
 pub use single::ObjectPool;
+pub use times::{Durations, ObjectTimes};
 
 /// Connections by key: each key has objects of its own, made by one function.
 ///
@@ -120,12 +123,17 @@ where
             room,
             idle: RefCell::default(),
             options,
+            times: Times::default(),
         });
         let swept = Rc::downgrade(&store);
         host.sweep_with(store.room.id, move || {
             if let Some(store) = swept.upgrade() {
                 store.sweep();
             }
+        });
+        let counted = Rc::downgrade(&store);
+        host.count_with(store.room.id, move || {
+            Some(("objects", saved(counted.upgrade()?.bytes_saved())))
         });
         Ok(Self(Rc::new(Inner {
             store,
@@ -193,6 +201,16 @@ where
         self.0.store.look(|objects| objects.counts)
     }
 
+    /// How long it took to get objects, and to make them fit again.
+    pub fn times(&self) -> ObjectTimes {
+        self.0.store.times.so_far()
+    }
+
+    /// Bytes that were saved because objects were used again: [`bytes`](ObjectOptions::bytes) for each hit.
+    pub fn bytes_saved(&self) -> u64 {
+        self.0.store.bytes_saved()
+    }
+
     /// How many objects there are, those being made included.
     pub fn len(&self) -> usize {
         self.0.store.look(Objects::len)
@@ -214,6 +232,14 @@ where
     }
 
     async fn acquire_for(&self, key: K, patience: Patience) -> Result<Pooled<R, T>, ObjectError<E>> {
+        let runtime = self.0.store.room.host.runtime();
+        let asked = runtime.now();
+        let object = self.given(key, patience).await?;
+        self.0.store.times.acquired(asked, runtime.now());
+        Ok(object)
+    }
+
+    async fn given(&self, key: K, patience: Patience) -> Result<Pooled<R, T>, ObjectError<E>> {
         let number = self.number(&key);
         let store = &self.0.store;
         let id = store.room.id;

@@ -11,6 +11,7 @@ pub struct ObjectOptions<T> {
     max_total: Option<u32>,
     max_age: Option<Duration>,
     idle: Option<Duration>,
+    pub(super) bytes: u64,
     pub(super) reset: Box<dyn Fn(&mut T) -> bool>,
     pub(super) validate: Box<dyn Fn(&mut T) -> bool>,
     pub(super) destroy: Box<dyn Fn(T)>,
@@ -25,6 +26,7 @@ impl<T: 'static> ObjectOptions<T> {
             max_total: None,
             max_age: None,
             idle: None,
+            bytes: 0,
             reset: Box::new(|_| true),
             validate: Box::new(|_| true),
             destroy: Box::new(drop),
@@ -52,6 +54,12 @@ impl<T: 'static> ObjectOptions<T> {
     /// Destroys an object that nobody has used for so long.
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
+        self
+    }
+
+    /// How many bytes it saves to use one again, for the count of what is saved; 0 unless set.
+    pub fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
         self
     }
 

@@ -81,7 +81,7 @@ impl<R: Runtime, T> Drop for Pooled<R, T> {
             return;
         };
         let (store, ticket) = (&self.store, self.ticket);
-        let reusable = self.reusable && (store.options.reset)(&mut thing.value);
+        let reusable = self.reusable && store.reset(&mut thing.value);
         // It lies ready before anybody can be told that it does.
         store.idle.borrow_mut().insert(ticket, thing);
         let returned = store.call(|objects, now, wakes| objects.give_back(now, ticket, reusable, wakes));

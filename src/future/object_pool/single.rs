@@ -1,6 +1,6 @@
 //! Objects of one kind, without keys.
 
-use super::{ConnectionPool, Create, ObjectError, ObjectOptions, Pooled};
+use super::{ConnectionPool, Create, ObjectError, ObjectOptions, ObjectTimes, Pooled};
 use crate::future::host::Host;
 use crate::future::runtime::Runtime;
 use crate::machine::config::ConfigError;
@@ -100,6 +100,16 @@ impl<R: Runtime, T: 'static, E> ObjectPool<R, T, E> {
     /// The same pool, with all that a pool by key has.
     pub fn as_connections(&self) -> &ConnectionPool<R, (), T, E> {
         &self.0
+    }
+
+    /// How long it took to get objects, and to make them fit again.
+    pub fn times(&self) -> ObjectTimes {
+        self.0.times()
+    }
+
+    /// As [`ConnectionPool::bytes_saved`].
+    pub fn bytes_saved(&self) -> u64 {
+        self.0.bytes_saved()
     }
 
     /// What happened so far.

@@ -1,5 +1,6 @@
 //! The objects that nobody uses, and those that are being made.
 
+use super::times::Times;
 use super::{About, ObjectOptions, Pooled};
 use crate::future::runtime::Runtime;
 use crate::future::turn::Room;
@@ -16,6 +17,7 @@ pub(super) struct Store<R: Runtime, T> {
     pub(super) room: Rc<Room<R>>,
     pub(super) idle: RefCell<BTreeMap<Ticket, Thing<T>>>,
     pub(super) options: ObjectOptions<T>,
+    pub(super) times: Times,
 }
 
 pub(super) struct Thing<T> {
@@ -41,6 +43,21 @@ impl<R: Runtime, T> Store<R, T> {
         self.room
             .look(|world, id| world.objects(id).map(glance))
             .unwrap_or(or)
+    }
+
+    /// Makes an object fit for the next, if that can be.
+    pub(super) fn reset(&self, value: &mut T) -> bool {
+        let runtime = self.room.host.runtime();
+        let began = runtime.now();
+        let is_fit = (self.options.reset)(value);
+        self.times.was_reset(began, runtime.now());
+        is_fit
+    }
+
+    /// Bytes that were saved because objects were used again.
+    pub(super) fn bytes_saved(&self) -> u64 {
+        let hits = self.look(|objects| objects.counts.hits);
+        hits.saturating_mul(self.options.bytes)
     }
 
     /// Destroys what the machine gave up.

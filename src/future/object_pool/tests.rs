@@ -190,3 +190,43 @@ fn no_objects_at_all_is_refused_with_a_sentence() {
     let error = ObjectPool::new(&host, options, || async { Ok::<_, ()>(1) }).unwrap_err();
     assert_eq!(error.to_string(), "Expected `max` to be an integer ≥ 1, got `0`");
 }
+
+#[test]
+fn the_times_to_get_an_object_and_to_make_it_fit_and_the_memory_saved_are_counted() {
+    let runtime = VirtualRuntime::new();
+    let host = Host::new(runtime.clone());
+    let (making, clearing) = (runtime.clone(), runtime.clone());
+    let options = ObjectOptions::new().bytes(4_096).max(1).reset(move |_: &mut u8| {
+        clearing.advance(Duration::from_millis(5));
+        true
+    });
+    let create = move || {
+        let making = making.clone();
+        async move {
+            making.sleep(Duration::from_secs(1)).await;
+            Ok::<_, ()>(0)
+        }
+    };
+    let pool = ObjectPool::new(&host, options, create).unwrap().named("buffers");
+    let first = runtime.block_on(pool.acquire()).unwrap();
+    let mut waits = Box::pin(pool.acquire());
+    assert!(waits.as_mut().now_or_never().is_none());
+    runtime.advance(Duration::from_secs(2));
+    drop(first);
+    drop(runtime.block_on(waits).unwrap());
+    let ObjectTimes { acquire, reset } = pool.times();
+    let took = |count, total, max| Durations {
+        count,
+        total: Duration::from_millis(total),
+        max: Duration::from_millis(max),
+    };
+    assert_eq!((acquire, reset), (took(2, 3_005, 2_005), took(2, 10, 5)));
+    assert_eq!(pool.bytes_saved(), 4_096);
+    let snapshot = crate::future::metrics::Metrics::new(&host).snapshot();
+    assert_eq!(snapshot.others.len(), 1);
+    let value = |name, label| snapshot.others[0].value(name, label);
+    assert_eq!(
+        (value("saved_bytes", None), value("requests", Some("hit"))),
+        (Some(4_096), Some(1))
+    );
+}
