@@ -127,7 +127,7 @@ test("two isolates never exceed one limit in a hundred thousand tasks, use it, a
 
 test("one of three that dies takes its slots with it for one lease, and no longer", async () => {
   const space = namespace({ latency: 2 });
-  const options = { name: "shared", concurrency: 6, lease: 300 };
+  const options = { name: "shared", concurrency: 6, lease: 1500 };
   const dead = new SharedPool(
     {
       unreachable: "closed",
@@ -260,7 +260,7 @@ test("a shared lock is one's at a time, its fence only grows, and an old holder 
     [...fences].sort((a, b) => a - b),
   );
   assert.equal(new Set(fences).size, 15);
-  const short = new SharedLocks(coordinator, { name: "short", lease: 20 });
+  const short = new SharedLocks(coordinator, { name: "short", lease: 500 });
   const first = await short.acquire("one");
   assert.ok(await first.renew());
   const second = await short.acquire("one");
@@ -289,7 +289,7 @@ test("updates of a shared value lose no write, whoever restarts", async () => {
 
 test("a circuit that opens in one isolate is open in all, and closes in all", async () => {
   const coordinator = localCoordinator();
-  const options = { name: "api", consecutive: 2, openFor: 40, refresh: 0 };
+  const options = { name: "api", consecutive: 2, openFor: 500, refresh: 0 };
   const [here, there] = [new SharedBreaker(coordinator, options), new SharedBreaker(coordinator, options)];
   for (let call = 0; call < 2; call += 1)
     await here.run(() => Promise.reject(new Error("down"))).catch(() => {});
