@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_available_is_what_passes_at_once() {
+        let mut scene = ten_a_second();
+        for (now, available) in [(0, 10), (0, 9), (0, 8), (50, 7), (100, 7)] {
+            assert_eq!(scene.limiter.available(at(now)), available, "at {now}");
+            assert_eq!(scene.ask(now, 1, ms(0)), Limited::Passed);
+        }
+        assert_eq!(scene.ask(100, 6, ms(0)), Limited::Passed);
+        assert_eq!(scene.limiter.available(at(100)), 0);
+        assert!(scene.ask(100, 1, ms(0)) != Limited::Passed);
+    }
+
+    #[test]
     fn denied_before_t_allowed_at_t() {
         let mut scene = drained();
         let waiter = scene.wait(0, 3, None);

@@ -105,6 +105,39 @@ fn waiting(answer: Answer) -> Ticket {
 }
 
 #[test]
+fn a_lock_tells_who_holds_it_how_many_wait_and_when_it_is_nobodys() {
+    let mut bench = Bench::default();
+    assert!(bench.set.is_idle(A));
+    assert_eq!((bench.set.taken(), bench.set.most_waiting()), (0, 0));
+    let Answer::Granted(both) = bench.acquire(&[B, A], Some(7)) else {
+        panic!("both are free")
+    };
+    assert_eq!((bench.set.taken(), bench.set.held_by(both)), (2, &[B, A][..]));
+    let waiting: Vec<Ticket> = (0..3)
+        .map(|owner| match bench.acquire(&[A], Some(owner)) {
+            Answer::Waiting(ticket) => ticket,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    bench.acquire(&[B], None);
+    assert_eq!(
+        (bench.set.waiting(A), bench.set.waiting(B), bench.set.waiting(C)),
+        (3, 1, 0)
+    );
+    assert_eq!(bench.set.most_waiting(), 3);
+    assert_eq!(bench.set.held_by(waiting[0]), &[0u32; 0][..]);
+    assert!(bench.set.holder(A).is_some() && bench.set.holder(C).is_none());
+    bench.release(both);
+    assert_eq!((bench.set.taken(), bench.set.waiting(A)), (2, 2));
+    assert_eq!(bench.set.held_by(waiting[0]), &[A][..]);
+    for ticket in waiting {
+        bench.release(ticket);
+    }
+    assert!(bench.set.is_idle(A) && !bench.set.is_idle(B));
+    assert_eq!(bench.set.taken(), 1);
+}
+
+#[test]
 fn a_released_lock_goes_to_the_oldest_waiter_and_nobody_barges() {
     let mut b = Bench::default();
     let first = granted(b.acquire(&[A], None));

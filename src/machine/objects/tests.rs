@@ -65,6 +65,27 @@ impl Bench {
 }
 
 #[test]
+fn objects_are_counted_whoever_has_them() {
+    let mut bench = Bench::new(plain(3));
+    assert!(bench.objects.is_empty() && !bench.objects.has_doomed());
+    let [first, _] = [bench.made(1), bench.made(2)];
+    assert_eq!(
+        (
+            bench.objects.len(),
+            bench.objects.idle(),
+            bench.objects.is_empty()
+        ),
+        (2, 0, false)
+    );
+    bench.give_back(first);
+    assert_eq!((bench.objects.len(), bench.objects.idle()), (2, 1));
+    let Acquire::Now(Grant::Create(_)) = bench.acquire(2, Patience::None) else {
+        panic!("there is room for it")
+    };
+    assert_eq!(bench.objects.len(), 3, "one that is being made is one");
+}
+
+#[test]
 fn no_objects_at_all_is_refused_with_a_sentence() {
     let error = ObjectsConfig::new(0).unwrap_err();
     assert_eq!(error.to_string(), "Expected `max` to be an integer ≥ 1, got `0`");

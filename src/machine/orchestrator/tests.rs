@@ -42,6 +42,44 @@ fn statuses(run: &Run) -> BTreeMap<u32, Status> {
 }
 
 #[test]
+fn a_run_tells_what_each_plugin_needs_and_who_is_to_blame() {
+    let plugins = [
+        NewPlugin::named(1),
+        NewPlugin::named(2),
+        NewPlugin {
+            needs: &[1, 2],
+            ..NewPlugin::named(3)
+        },
+        NewPlugin {
+            needs: &[1, 3],
+            ..NewPlugin::named(4)
+        },
+    ];
+    let orchestrator = registered(&plugins);
+    let mut wakes = Wakes::new();
+    let mut run = orchestrator.begin(NOW, with_workers(4), &[], &mut wakes);
+    let needs = |run: &Run, plugin: u32| run.needs(run.find(plugin).unwrap()).to_vec();
+    assert_eq!(
+        [needs(&run, 1), needs(&run, 3), needs(&run, 4)],
+        [vec![], vec![1, 2], vec![1, 3]]
+    );
+    assert_eq!((started(&run, &mut wakes), run.progress()), (vec![1, 2], (0, 4)));
+    end(&mut run, 1, Outcome::Succeeded, &mut wakes);
+    assert_eq!(run.progress(), (1, 4));
+    end(&mut run, 2, Outcome::Failed, &mut wakes);
+    // The first of what 4 needs has succeeded; the other was skipped because of 2, which is the root of it.
+    let skipped = Status::Skipped { because_of: 2 };
+    let expected = [
+        (1, Status::Succeeded),
+        (2, Status::Failed),
+        (3, skipped),
+        (4, skipped),
+    ];
+    assert_eq!(statuses(&run), BTreeMap::from(expected));
+    assert!(run.is_over());
+}
+
+#[test]
 fn one_worker_means_strict_order_by_priority_then_registration() {
     let mut plugins: Vec<NewPlugin<'_>> = (0..40).map(NewPlugin::named).collect();
     plugins[39].priority = 1;
