@@ -9,7 +9,7 @@ import { ensure, packages } from "../setup/needs.mjs";
 import { main } from "../setup/step.mjs";
 
 /** A bench is a file beside this one that exports `bench({ seed })`, which gives its rows; what it draws, it draws by the seed. */
-const benches = ["pool", "cache", "secrets"];
+const benches = ["pool", "cache", "secrets", "workers"];
 
 await main(async () => {
   const { only, seed, json } = readFlags({

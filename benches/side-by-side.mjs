@@ -5,10 +5,11 @@
 import { readFileSync } from "node:fs";
 
 /**
- * Measures `ours` and `theirs`, each an async function that does all of the work once and throws if it did not.
+ * Measures `ours` and `theirs`, each an async function that does all of the work once and throws if it did not; where
+ * it runs in another process it gives its own milliseconds.
  *
  * @param {{ bench: string, n: number, peer: string, version: string, bar: number, rounds?: number,
- *   ours(): Promise<void>, theirs(): Promise<void> }} contest
+ *   ours(): Promise<number | void>, theirs(): Promise<number | void> }} contest
  */
 export async function sideBySide({ bench, n, peer, version, bar, rounds = 21, ours, theirs }) {
   const times = { ours: [], theirs: [] };
@@ -17,8 +18,8 @@ export async function sideBySide({ bench, n, peer, version, bar, rounds = 21, ou
     const order = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
     for (const side of order) {
       const began = performance.now();
-      await (side === "ours" ? ours() : theirs());
-      if (round >= warmUp) times[side].push(performance.now() - began);
+      const took = await (side === "ours" ? ours() : theirs());
+      if (round >= warmUp) times[side].push(took ?? performance.now() - began);
     }
   }
   return row({

@@ -1,0 +1,85 @@
+/** The kernels beside two bare workers, and what they leave of the page's own thread. */
+
+import assert from "node:assert/strict";
+import { row, sideBySide } from "../side-by-side.mjs";
+import { PART, PARTS } from "./kernel-load.mjs";
+
+/** Milliseconds that a task may hold the thread of a page: half of what a frame has. */
+const HALF_A_FRAME = 8;
+
+export async function kernelRows(browser, page) {
+  const rows = [];
+  let longest = 0;
+  for (const name of ["sha256Chunks", "searchSecrets"]) {
+    const contest = async (who) => {
+      const { ms, answers } = await page.evaluate(
+        ([who, name]) => globalThis.contest(who, name),
+        [who, name],
+      );
+      assert.equal(answers, PARTS);
+      return ms;
+    };
+    // Speed is how many of the same go into a second, so a ratio of times is turned round.
+    const { ours, theirs } = await sideBySide({
+      bench: "",
+      n: PARTS,
+      peer: "",
+      version: "",
+      bar: 1,
+      rounds: 11,
+      ours: () => contest("ours"),
+      theirs: () => contest("theirs"),
+    });
+    rows.push(
+      row({
+        bench: `workers: ${name} over 64 MB in Chromium`,
+        n: PART * PARTS,
+        peer: "two bare workers",
+        version: "(none)",
+        unit: "MB/s",
+        ours: (PART * PARTS) / ours / 1000,
+        theirs: (PART * PARTS) / theirs / 1000,
+        direction: "higher",
+        bar: 0.95,
+      }),
+    );
+    longest = Math.max(longest, await longestTask(browser, page, () => contest("ours")));
+  }
+  rows.push(
+    row({
+      bench: "workers: longest task of the page's thread while kernels run",
+      n: PART * PARTS,
+      peer: "half a frame",
+      version: "at 60 Hz",
+      unit: "ms",
+      ours: longest,
+      theirs: HALF_A_FRAME,
+      direction: "lower",
+      bar: 1,
+    }),
+  );
+  await page.close();
+  return rows;
+}
+
+/** The most milliseconds of processor time that one task of the page's thread takes while `run` lasts. */
+async function longestTask(browser, page, run) {
+  const categories = [
+    "blink.user_timing",
+    "devtools.timeline",
+    "disabled-by-default-devtools.timeline",
+    "toplevel",
+  ];
+  await browser.startTracing(page, { categories });
+  await run();
+  const { traceEvents } = JSON.parse(String(await browser.stopTracing()));
+  const mark = (name) =>
+    traceEvents.find((event) => event.name === name && event.cat === "blink.user_timing");
+  const [begins, ends] = [mark("ours begins"), mark("ours ends")];
+  const tasks = traceEvents.filter(
+    ({ name, pid, tid, ts }) =>
+      /RunTask$/.test(name) && pid === begins.pid && tid === begins.tid && ts > begins.ts && ts < ends.ts,
+  );
+  assert.ok(tasks.length > 0, "the trace shows no task");
+  return Math.max(...tasks.map(({ dur, tdur }) => tdur ?? dur)) / 1000;
+}

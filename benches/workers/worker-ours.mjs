@@ -1,0 +1,3 @@
+import { expose } from "tidegate/workers";
+
+expose({ noop() {} });
