@@ -1,6 +1,7 @@
 /** How an exposed function is called: in a worker, and on the main thread where there are no workers. */
 
 import { MAP, REDUCE } from "./protocol.js";
+import { takenAlong, transfer } from "./transfer.js";
 
 /** What an exposed function finds in `this`, unless it is an arrow. */
 export interface WorkerContext {
@@ -31,6 +32,10 @@ export class Context implements WorkerContext {
     return this.#controller.signal;
   }
 
+  get aborted(): boolean {
+    return this.#aborted !== undefined;
+  }
+
   abort(reason?: unknown): void {
     this.#aborted = { reason };
     this.#controller?.abort(reason);
@@ -40,13 +45,7 @@ export class Context implements WorkerContext {
 type Call = (this: WorkerContext, ...args: unknown[]) => unknown;
 
 /** Calls a function as it is asked for: once, or over the items of a chunk. `map` is what a reduction does with each first. */
-export function call(
-  fn: Call,
-  how: number,
-  context: WorkerContext,
-  args: readonly unknown[],
-  map?: Call,
-): unknown {
+export function call(fn: Call, how: number, context: Context, args: readonly unknown[], map?: Call): unknown {
   if (how === MAP) return mapped(fn, context, args[0] as Items, args[1] as number);
   if (how === REDUCE) return reduced(fn, context, args[0] as Items, map);
   return fn.apply(context, args as unknown[]);
@@ -54,21 +53,29 @@ export function call(
 
 type Items = { readonly length: number; readonly [index: number]: unknown };
 
-function mapped(fn: Call, context: WorkerContext, items: Items, first: number): unknown {
-  const results = new Array<unknown>(items.length);
-  const set = (index: number) => (result: unknown) => {
+/** Results in an array; of a typed array in one of the same kind, which goes along as it is made here. */
+function mapped(fn: Call, context: Context, items: Items, first: number): unknown {
+  const results = ArrayBuffer.isView(items)
+    ? new (items.constructor as new (length: number) => unknown[])(items.length)
+    : new Array<unknown>(items.length);
+  const along: Transferable[] = ArrayBuffer.isView(results) ? [results.buffer as ArrayBuffer] : [];
+  const put = (index: number, result: unknown) => {
     results[index] = result;
+    const more = takenAlong(result);
+    if (more !== undefined) along.push(...more);
   };
-  const over = each(0, items.length, (index) => {
+  const set = (index: number) => (result: unknown) => put(index, result);
+  const over = each(context, 0, items.length, (index) => {
     const result = fn.call(context, items[index], first + index);
     if (isThenable(result)) return result.then(set(index));
-    results[index] = result;
+    put(index, result);
     return undefined;
   });
-  return over === undefined ? results : over.then(() => results);
+  const end = () => (along.length === 0 ? results : transfer(results, along));
+  return over === undefined ? end() : over.then(end);
 }
 
-function reduced(fn: Call, context: WorkerContext, items: Items, map: Call | undefined): unknown {
+function reduced(fn: Call, context: Context, items: Items, map: Call | undefined): unknown {
   let sum: unknown;
   const add = (index: number) => (item: unknown) => {
     const next = index === 0 ? item : fn.call(context, sum, item);
@@ -79,22 +86,26 @@ function reduced(fn: Call, context: WorkerContext, items: Items, map: Call | und
   const set = (next: unknown) => {
     sum = next;
   };
-  const over = each(0, items.length, (index) => {
+  const over = each(context, 0, items.length, (index) => {
     const item = map === undefined ? items[index] : map.call(context, items[index]);
     return isThenable(item) ? item.then(add(index)) : add(index)(item);
   });
   return over === undefined ? sum : over.then(() => sum);
 }
 
-/** One after the other; with promises only where there are promises. */
+/** One after the other, until nobody wants them any more; with promises only where there are promises. */
 function each(
+  context: Context,
   from: number,
   to: number,
   step: (index: number) => PromiseLike<unknown> | undefined,
 ): Promise<unknown> | undefined {
   for (let index = from; index < to; index += 1) {
     const pending = step(index);
-    if (pending !== undefined) return Promise.resolve(pending).then(() => each(index + 1, to, step));
+    if (pending === undefined) continue;
+    return Promise.resolve(pending).then(() =>
+      context.aborted ? undefined : each(context, index + 1, to, step),
+    );
   }
   return undefined;
 }

@@ -63,7 +63,13 @@ function culprit(
       : /^[A-Za-z_$][\w$]*$/.test(key)
         ? `.${key}`
         : `[${JSON.stringify(key)}]`;
-    const inside = culprit(path + step, (value as Record<string, unknown>)[key], seen);
+    let each: unknown;
+    try {
+      each = (value as Record<string, unknown>)[key];
+    } catch (error) {
+      return { path: path + step, what: `a getter that throws (${(error as Error)?.message ?? error})` };
+    }
+    const inside = culprit(path + step, each, seen);
     if (inside !== undefined) return inside;
   }
   return undefined;

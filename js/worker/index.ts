@@ -5,5 +5,13 @@ export { callOutside } from "./call-outside.js";
 export { type ExposeOptions, expose } from "./expose.js";
 export type { Histogram, Kernels, SecretMatch, Statistics } from "./kernels.js";
 export type { WorkerLike, WorkerPoolOptions, WorkerRunOptions } from "./options.js";
+export {
+  type NumberArray,
+  type ParallelMapOptions,
+  type ParallelOptions,
+  type ParallelReduceOptions,
+  parallelMap,
+  parallelReduce,
+} from "./parallel.js";
 export { transfer } from "./transfer.js";
 export { type WorkerEvents, type WorkerMetrics, WorkerPool } from "./worker-pool.js";

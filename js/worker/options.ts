@@ -65,7 +65,7 @@ export interface WorkerPoolOptions {
 export interface WorkerRunOptions {
   /** What goes along instead of a copy of it; the caller has it no longer. */
   transfer?: readonly Transferable[];
-  /** Whether it may run again when its worker dies. @default false */
+  /** Whether it may run again when its worker dies; not where something was transferred, which is gone with it. @default false */
   idempotent?: boolean;
   /** Gives the call up in the tick of the abort; its promise rejects with `signal.reason`. */
   signal?: AbortSignal;

@@ -196,13 +196,17 @@ export class Server {
   }
 
   #failed(ticket: number, error: unknown, ran: number): void {
-    if (error instanceof WebAssembly.RuntimeError || isRuntimeTrapError(error)) {
-      // The instance that trapped is in no state that anybody knows: the pool ends this worker and starts another.
+    if (isTrap(error)) {
       this.#send();
-      this.#broken = true;
-      this.post([MARK, TRAPPED, ticket, toWire(error)]);
+      this.#trapped(ticket, error);
     } else if (isError(error)) this.#answer(ticket, THROWN, toWire(error), ran);
     else this.#answer(ticket, THROWN_VALUE, error, ran);
+  }
+
+  /** The instance that trapped is in no state that anybody knows: the pool ends this worker and starts another. */
+  #trapped(ticket: number, error: Error): void {
+    this.#broken = true;
+    this.post([MARK, TRAPPED, ticket, toWire(error)]);
   }
 
   #answer(ticket: number, how: number, value: unknown, ran: number): void {
@@ -221,20 +225,28 @@ export class Server {
     try {
       this.post([MARK, ANSWERS, answers, memory], transferables);
     } catch {
-      for (let at = 0; at < answers.length; at += ANSWER_SPAN) this.#sendAlone(answers, at, transferables);
+      let trap: (() => void) | undefined;
+      for (let at = 0; at < answers.length; at += ANSWER_SPAN) {
+        const trapped = this.#sendAlone(answers, at, transferables);
+        trap ??= trapped && (() => this.#trapped(answers[at] as number, trapped));
+      }
+      // Last, because nothing is heard of a worker after that.
+      trap?.();
     }
   }
 
-  /** One of the answers cannot be cloned: the others can. */
-  #sendAlone(answers: unknown[], at: number, transferables: Transferable[]): void {
+  /** One of the answers cannot be cloned: the others can. Gives a trap that reading it has sprung. */
+  #sendAlone(answers: unknown[], at: number, transferables: Transferable[]): Error | undefined {
     const answer = answers.slice(at, at + ANSWER_SPAN);
     try {
       this.post([MARK, ANSWERS, answer, 0], transferables);
     } catch (error) {
+      if (isTrap(error)) return error;
       answer[1] = THROWN;
       answer[2] = toWire(uncloneable("result", answer[2], error));
       this.post([MARK, ANSWERS, answer, 0]);
     }
+    return undefined;
   }
 
   #endIfDone(): void {
@@ -243,6 +255,10 @@ export class Server {
     this.post([MARK, BYE]);
     this.#inside.close();
   }
+}
+
+function isTrap(error: unknown): error is Error {
+  return error instanceof WebAssembly.RuntimeError || isRuntimeTrapError(error);
 }
 
 /** What a generator yields, on its way out: so many items at once as the other side has asked for. */

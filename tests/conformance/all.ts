@@ -38,6 +38,7 @@ import "./retry.js";
 import "./slim.js";
 import "./state.js";
 import "./timeout.js";
+import "./parallel.js";
 import "./workers.js";
 import "./workers-faults.js";
 

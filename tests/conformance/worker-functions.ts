@@ -31,6 +31,8 @@ export const functions = {
     for (;;);
   },
   wait: (ms: number) => new Promise<number>((resolve) => setTimeout(() => resolve(ms), ms)),
+  join: (a: string, b: string) => a + b,
+  waitAnd: (value: number) => new Promise<number>((resolve) => setTimeout(() => resolve(value), 1)),
   /** How often this worker was called with that name. */
   count(name: string) {
     const count = (calls.get(name) ?? 0) + 1;

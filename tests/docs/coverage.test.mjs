@@ -12,7 +12,7 @@ const REASONS = /^(JavaScript alone|Rust alone|too long to wait for|later: (Java
 const exported = Object.keys({ ...tidegate, ...workers });
 const rows = tables(readFileSync(join(root, "docs/coverage.md"), "utf8"));
 const javascript = sources(
-  ["tests/conformance", "tests/js", "tests/trap", "tests/page", "tests/edge"],
+  ["tests/conformance", "tests/js", "tests/trap", "tests/page", "tests/edge", "tests/workers"],
   /\.(ts|mjs)$/,
 );
 const rust = sources(["src", "tests"], /\.rs$/);

@@ -24,6 +24,7 @@ export const javascript = {
         "tests/js",
         "tests/mutants",
         "tests/trap",
+        "tests/workers",
         "range",
         "setup",
         "pkg-config",
