@@ -1,7 +1,7 @@
 import { TimeoutError } from "../errors.js";
 import { milliseconds, object, reject } from "../options.js";
 import { decode } from "./codec.js";
-import { ownServer } from "./expose.js";
+import { ownServer } from "./expose-on.js";
 import { CELLS, LENGTH, LONGER, STATE, THROWN, WAITS } from "./outside-host.js";
 import { MARK, OUTSIDE } from "./protocol.js";
 

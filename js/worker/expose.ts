@@ -1,18 +1,8 @@
 import { platform } from "#worker-platform";
-import { callable, object, reject } from "../options.js";
 import type { Functions } from "./call.js";
-import { Server } from "./server.js";
+import { type ExposeOptions, exposeOn } from "./expose-on.js";
 
-/** What is exposed where this is no worker, for pools that find none. */
-export const exposedHere = new Map<string, (...args: unknown[]) => unknown>();
-
-let server: Server | undefined;
-
-/** What {@link expose} can be told. */
-export interface ExposeOptions {
-  /** Bytes that the worker has taken, where the platform does not say or says too little: for `recycle.memory` of the pool. @default what Node says; elsewhere nothing */
-  memory?: () => number;
-}
+export type { ExposeOptions } from "./expose-on.js";
 
 /**
  * Offers functions to the pool that this worker belongs to: sync, async and generator functions. One task runs at a time.
@@ -35,18 +25,5 @@ export interface ExposeOptions {
  * ```
  */
 export function expose(functions: Functions, options: ExposeOptions = {}): void {
-  if (object("functions", functions) === undefined) reject("functions", "an object of functions", functions);
-  for (const [name, fn] of Object.entries(functions)) callable(`functions.${name}`, fn);
-  if (options.memory !== undefined) callable("options.memory", options.memory);
-  const inside = server === undefined ? platform.inside() : undefined;
-  if (inside !== undefined) server = new Server(inside);
-  const offered = server?.functions ?? exposedHere;
-  for (const [name, fn] of Object.entries(functions))
-    offered.set(name, fn as (...args: unknown[]) => unknown);
-  if (server !== undefined && options.memory !== undefined) server.memory = options.memory;
-}
-
-/** The server of this worker, if it is one. */
-export function ownServer(): Server | undefined {
-  return server;
+  exposeOn(platform, functions, options);
 }

@@ -5,7 +5,7 @@ import { TimeoutError } from "../errors.js";
 import { isWorkerd, yieldToHost } from "../yield.js";
 import { Context, call, isThenable, iteratorOf } from "./call.js";
 import { uncloneable } from "./cloneable.js";
-import { exposedHere } from "./expose.js";
+import { exposedHere } from "./expose-on.js";
 import type { WorkerPoolConfig } from "./options.js";
 import { REDUCE, STREAM } from "./protocol.js";
 import type { Inlet } from "./stream.js";

@@ -45,7 +45,8 @@ export class Server {
   #queue: unknown[] = [];
   #next = 0;
   #answers: unknown[] = [];
-  #takenAlong: Transferable[] = [];
+  // By where their answer begins.
+  #takenAlong = new Map<number, Transferable[]>();
   #answeredAt = 0;
   #busy = false;
   #running = -1;
@@ -106,7 +107,7 @@ export class Server {
     if (this.#busy) return;
     this.#busy = true;
     let began = now();
-    while (this.#next < this.#queue.length) {
+    while (this.#next < this.#queue.length && !this.#broken) {
       const ticket = this.#queue[this.#next] as number;
       const what = this.#queue[this.#next + 1] as number;
       const args = this.#queue[this.#next + 2] as readonly unknown[] | 0;
@@ -152,6 +153,7 @@ export class Server {
   }
 
   #rest(): void {
+    if (this.#broken) return;
     this.#busy = false;
     this.#running = -1;
     this.#context = undefined;
@@ -211,23 +213,23 @@ export class Server {
 
   #answer(ticket: number, how: number, value: unknown, ran: number): void {
     const transferables = takenAlong(value);
-    if (transferables !== undefined) this.#takenAlong.push(...transferables);
+    if (transferables !== undefined) this.#takenAlong.set(this.#answers.length, transferables);
     this.#answers.push(ticket, how, value, ran);
   }
 
   #send(): void {
     this.#answeredAt = now();
     if (this.#answers.length === 0) return;
-    const [answers, transferables] = [this.#answers, this.#takenAlong];
+    const [answers, along] = [this.#answers, this.#takenAlong];
     this.#answers = [];
-    this.#takenAlong = [];
+    if (along.size > 0) this.#takenAlong = new Map();
     const memory = this.#saysMemory ? (this.memory() ?? 0) : 0;
     try {
-      this.post([MARK, ANSWERS, answers, memory], transferables);
+      this.post([MARK, ANSWERS, answers, memory], along.size === 0 ? [] : [...along.values()].flat());
     } catch {
       let trap: (() => void) | undefined;
       for (let at = 0; at < answers.length; at += ANSWER_SPAN) {
-        const trapped = this.#sendAlone(answers, at, transferables);
+        const trapped = this.#sendAlone(answers.slice(at, at + ANSWER_SPAN), along.get(at));
         trap ??= trapped && (() => this.#trapped(answers[at] as number, trapped));
       }
       // Last, because nothing is heard of a worker after that.
@@ -236,8 +238,7 @@ export class Server {
   }
 
   /** One of the answers cannot be cloned: the others can. Gives a trap that reading it has sprung. */
-  #sendAlone(answers: unknown[], at: number, transferables: Transferable[]): Error | undefined {
-    const answer = answers.slice(at, at + ANSWER_SPAN);
+  #sendAlone(answer: unknown[], transferables: Transferable[] | undefined): Error | undefined {
     try {
       this.post([MARK, ANSWERS, answer, 0], transferables);
     } catch (error) {
