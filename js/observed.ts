@@ -18,7 +18,7 @@ import type { PressureMetrics } from "./pressure.js";
 import type { RetryMetrics } from "./retry.js";
 import type { SinkMetrics } from "./sink.js";
 import type { StateMetrics } from "./state.js";
-import type { WorkerMetrics } from "./worker/worker-pool.js";
+import type { WorkerMetrics } from "./worker/worker-metrics.js";
 
 /** The numbers of each kind of handle; pools, breakers and rates are known by their classes. */
 export interface Numbers {

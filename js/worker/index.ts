@@ -14,4 +14,5 @@ export {
   parallelReduce,
 } from "./parallel.js";
 export { transfer } from "./transfer.js";
-export { type WorkerEvents, type WorkerMetrics, WorkerPool } from "./worker-pool.js";
+export type { WorkerEvents, WorkerMetrics } from "./worker-metrics.js";
+export { WorkerPool } from "./worker-pool.js";

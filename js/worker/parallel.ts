@@ -76,22 +76,17 @@ type MapOf<F, K extends keyof F> = F[K] extends (...args: never[]) => infer R ? 
  * await pool.close();
  * ```
  */
-export function parallelMap<
-  F extends { [K in keyof F]: (...args: never[]) => unknown },
-  A extends NumberArray,
->(pool: WorkerPool<F>, name: keyof F & string, items: A, options?: ParallelMapOptions): Promise<A>;
-export function parallelMap<
+export async function parallelMap<
   F extends { [K in keyof F]: (...args: never[]) => unknown },
   K extends keyof F & string,
-  T,
->(pool: WorkerPool<F>, name: K, items: Source<T>, options?: ParallelMapOptions): Promise<MapOf<F, K>[]>;
-export async function parallelMap(
-  pool: WorkerPool<AnyFunctions>,
-  name: string,
-  items: NumberArray | Source<unknown>,
+  S extends NumberArray | Source<unknown>,
+>(
+  pool: WorkerPool<F>,
+  name: K,
+  items: S,
   options: ParallelMapOptions = {},
-): Promise<unknown> {
-  const run = parse(pool, name, items, options);
+): Promise<S extends NumberArray ? S : MapOf<F, K>[]> {
+  const run = parse(pool as unknown as WorkerPool<AnyFunctions>, name, items, options);
   const gives = options.transfer === true;
   const total = lengthOf(items);
   const typed = isNumbers(items);
@@ -106,7 +101,7 @@ export async function parallelMap(
     },
     total,
   });
-  return results;
+  return results as S extends NumberArray ? S : MapOf<F, K>[];
 }
 
 /**

@@ -2,28 +2,19 @@ import { platform } from "#worker-platform";
 import { now } from "../clock.js";
 import { asyncDispose, dispose } from "../dispose.js";
 import { duration } from "../duration.js";
-import {
-  ClosedError,
-  DroppedError,
-  isRuntimeTrapError,
-  QueueFullError,
-  QueueTimeoutError,
-  type RuntimeTrapError,
-  TimeoutError,
-  WorkerCrashedError,
-} from "../errors.js";
+import { isRuntimeTrapError, QueueTimeoutError, type RuntimeTrapError, TimeoutError } from "../errors.js";
 import { type Disposer, Events } from "../events.js";
 import { bindings } from "../generated/store_bg.js";
-import { type Handle, INDEX_MASK, LIST, LOOK, TICKET_SPAN } from "../instance.js";
+import { type Handle, LIST, LOOK, TICKET_SPAN } from "../instance.js";
 import { hashOf, Names } from "../names.js";
 import { choice, milliseconds, object, reject as refuse } from "../options.js";
-import { DROPPED, QUEUE_FULL } from "../refusal.js";
 import { onAbort } from "../signals.js";
 import { area, ask, detail, hold, open, register, settle, unregister } from "../store.js";
 import type { Functions } from "./call.js";
-import { uncloneable } from "./cloneable.js";
+import type { ArgumentsOf, ItemOf, NameOf, ResultOf } from "./exposed.js";
+import { closedError, faultError, refusalError } from "./failures.js";
 import { Here } from "./here.js";
-import { Link } from "./link.js";
+import type { Link } from "./link.js";
 import {
   type ParsedRun,
   parseRun,
@@ -50,116 +41,18 @@ import {
   READY,
   RUN,
   STREAM,
-  TASKS,
   THROWN,
   TRAPPED,
 } from "./protocol.js";
+import { sendTasks } from "./send-tasks.js";
+import { Staff } from "./staff.js";
 import { Inlet } from "./stream.js";
+import { type Task, Tasks } from "./tasks.js";
+import { Watchers } from "./watchers.js";
 import { fromWire, type WireError } from "./wire-error.js";
-
-/** Every number of a pool of workers. */
-export interface WorkerMetrics {
-  readonly name: string;
-  /** Where the work is done: in workers, or in slices of this thread because there are none. */
-  readonly mode: "workers" | "cooperative";
-  /** Workers there may be. */
-  readonly configured: number;
-  /** Workers there are, those that start included. */
-  readonly workers: number;
-  readonly busy: number;
-  readonly idle: number;
-  /** Tasks that no worker has yet. */
-  readonly queued: number;
-  /** Tasks that workers have. */
-  readonly running: number;
-  readonly submitted: number;
-  /** Tasks that ended well. */
-  readonly completed: number;
-  /** Tasks that threw. */
-  readonly failed: number;
-  readonly cancelled: number;
-  /** Tasks that ran out of time. */
-  readonly timeouts: number;
-  /** Tasks that were lost with their worker. */
-  readonly crashed: number;
-  /** Tasks that were sent again after their worker had died. */
-  readonly retried: number;
-  /** Tasks that moved from one worker's queue to an idle one. */
-  readonly moved: number;
-  /** Messages sent to workers. */
-  readonly messages: number;
-  /** Workers started. */
-  readonly spawned: number;
-  /** Workers that died by themselves. */
-  readonly deaths: number;
-  /** Workers replaced after enough tasks or too much memory. */
-  readonly recycled: number;
-}
-
-/** What a pool of workers tells those who listen. */
-export interface WorkerEvents {
-  /** A worker was started. */
-  spawn: { worker: string };
-  /** A worker died or could not be started. */
-  crash: { worker: string; error: unknown };
-  /** A worker was ended: it was idle, worn out, or had to be. */
-  exit: { worker: string };
-  /** There are no workers to be had: the work is done here. */
-  cooperative: { error: unknown };
-}
-
-type NameOf<F> = keyof F & string;
-type Untyped<F> = Functions extends F ? true : false;
-type ArgumentsOf<F, K extends keyof F> =
-  Untyped<F> extends true
-    ? readonly unknown[]
-    : F[K] extends (...args: infer A) => unknown
-      ? Readonly<A>
-      : never;
-type ResultOf<F, K extends keyof F> =
-  Untyped<F> extends true ? unknown : F[K] extends (...args: never[]) => infer R ? Settled<R> : never;
-type Settled<R> =
-  R extends Generator<infer T, unknown, unknown>
-    ? T[]
-    : R extends AsyncGenerator<infer T, unknown, unknown>
-      ? T[]
-      : Awaited<R>;
-type ItemOf<F, K extends keyof F> =
-  Untyped<F> extends true
-    ? unknown
-    : F[K] extends (...args: never[]) => infer R
-      ? R extends Generator<infer T, unknown, unknown>
-        ? T
-        : R extends AsyncGenerator<infer T, unknown, unknown>
-          ? T
-          : Awaited<R>
-      : never;
-
-/** A task from its call to its end. */
-interface Task {
-  ticket: number;
-  /** The function and how it is called, as it crosses. */
-  readonly what: number;
-  readonly args: readonly unknown[];
-  readonly resolve: (value: unknown, ran: number) => void;
-  readonly reject: (error: unknown) => void;
-  readonly more: ParsedRun | undefined;
-  inlet: Inlet | undefined;
-  link: Link | undefined;
-  unwatch: (() => void) | undefined;
-  timers: ReturnType<typeof setTimeout>[] | undefined;
-}
+import type { WorkerEvents, WorkerMetrics } from "./worker-metrics.js";
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
-/** Milliseconds that a worker may take to start. A start takes 20 to 60 ms; this is for one that never will. */
-const START_LIMIT = 10_000;
-/** Milliseconds that a retired worker may take to say goodbye. */
-const GOODBYE = 1000;
-
-const FAULT_CRASHED = 1;
-const FAULT_TIMED_OUT = 2;
-const FAULT_CLOSED = 3;
-
 /**
  * CPU work on other threads: tasks for named functions that workers `expose`.
  *
@@ -189,17 +82,12 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
   readonly #config: WorkerPoolConfig;
   readonly #events: Events<WorkerEvents>;
   readonly #names = new Names();
-  readonly #links = new Map<number, Link>();
-  readonly #retired = new Set<Promise<void>>();
+  readonly #staff: Staff;
   readonly #here: Here;
-  // By the index of their tickets.
-  readonly #tasks: (Task | undefined)[] = [];
-  // Those whose index is another's already, because their end is still to be told.
-  readonly #displaced = new Map<number, Task>();
+  readonly #tasks = new Tasks();
   #id: number;
   #pending = 0;
   #failed = 0;
-  #spawned = 0;
   #messages = 0;
   #closed = false;
   #obeying = false;
@@ -209,13 +97,16 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
   #lastError: unknown;
   // Once there is nothing left to ask.
   #last: WorkerMetrics | undefined;
-  #watchers = new Set<() => void>();
+  // Those who wait for the pool to be as they want it.
+  readonly #watchers: Watchers;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
   constructor(options: WorkerPoolOptions = {}) {
     this.#config = parseWorkerPool(options);
     this.#events = new Events("workers", this.#config.name);
+    this.#staff = new Staff(this.#config, this.#events, this);
     this.#here = new Here(this.#config);
+    this.#watchers = new Watchers(() => this.#keep());
     this.#id = open("pools of workers", () => this.#make());
     register(this, this.#id, bindings.dispatch_drop);
     this.#begin();
@@ -233,10 +124,8 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
 
   /** Resolves when the workers that are started at once (`size.min`) have answered, or it is known that there are none. */
   get ready(): Promise<void> {
-    return this.#until(() => {
-      let ready = 0;
-      for (const link of this.#links.values()) if (link.ready) ready += 1;
-      return this.#closed || this.#givenUp || ready >= this.#config.min;
+    return this.#watchers.until(() => {
+      return this.#closed || this.#givenUp || this.#staff.ready >= this.#config.min;
     });
   }
 
@@ -346,18 +235,18 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     this.#closed = true;
     const rejects = queued === "reject" ? 1 : 0;
     this.#call(() => bindings.dispatch_close(this.#id, now(), rejects));
-    if (rejects === 1) this.#here.clear(() => this.#closedError());
-    if (this.#pending > 0 || this.#links.size > 0) {
+    if (rejects === 1) this.#here.clear(() => closedError(this.#config));
+    if (this.#pending > 0 || this.#staff.size > 0) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<void>((resolve) => {
         if (grace !== NEVER_MS) timer = setTimeout(resolve, grace);
       });
-      await Promise.race([late, this.#until(() => this.#pending === 0 && this.#links.size === 0)]);
+      await Promise.race([late, this.#watchers.until(() => this.#pending === 0 && this.#staff.size === 0)]);
       clearTimeout(timer);
       this.#kill();
     }
-    await Promise.all(this.#retired);
-    this.#tellWatchers();
+    await this.#staff.left();
+    this.#watchers.look();
     if (before) return;
     this.#last = this.metrics();
     unregister(this, this.#id);
@@ -385,12 +274,8 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
 
   /** @internal After a trap of the store nobody knows any more who has what: every task is rejected, and the workers are started anew. */
   rebuild(error: RuntimeTrapError): () => void {
-    const tasks = [...this.#displaced.values(), ...this.#tasks].filter((task) => task !== undefined);
-    this.#displaced.clear();
-    const links = [...this.#links.values()];
-    this.#tasks.length = 0;
-    this.#links.clear();
-    for (const link of links) link.end();
+    const tasks = this.#tasks.clear();
+    this.#staff.clear();
     this.#id = this.#make();
     register(this, this.#id, bindings.dispatch_drop);
     return () => {
@@ -505,12 +390,9 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
             more.idempotent && more.transfer === undefined ? 1 : 0,
             more.timeout,
           );
-    if (answer >= TICKET_SPAN) throw this.#refusal(answer % TICKET_SPAN);
+    if (answer >= TICKET_SPAN) throw refusalError(answer % TICKET_SPAN, detail(), this.#config);
     task.ticket = answer;
-    const index = answer & INDEX_MASK;
-    const before = this.#tasks[index];
-    if (before !== undefined) this.#displaced.set(before.ticket, before);
-    this.#tasks[index] = task;
+    this.#tasks.enter(task);
     this.#pending += 1;
     if (this.#pending === 1) this.#keep();
     if (more !== undefined) this.#bound(task, more);
@@ -551,12 +433,12 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
 
   /** Gives a task up in this tick. A worker that has it is told, and ended if it goes on for too long. */
   #cancel(task: Task, reason: unknown, tells = true): void {
-    if (this.#take(task.ticket) !== task) {
+    if (this.#tasks.find(task.ticket) !== task) {
       if (this.#here.cancel(task.ticket, reason)) this.#call(() => {});
       return;
     }
     const worker = ask(() => bindings.dispatch_cancel(this.#id, now(), task.ticket, this.#config.grace));
-    const link = this.#links.get(worker);
+    const link = this.#staff.get(worker);
     if (link !== undefined) this.#tell(link, [MARK, CANCEL, task.ticket]);
     this.#leave(task);
     if (tells) task.reject(reason);
@@ -565,35 +447,24 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
 
   /** A task is nobody's any more. */
   #leave(task: Task): void {
-    this.#remove(task);
+    this.#tasks.remove(task);
     task.unwatch?.();
     if (task.timers !== undefined) for (const timer of task.timers) clearTimeout(timer);
     this.#pending -= 1;
     if (this.#pending > 0) return;
     this.#keep();
-    this.#tellWatchers();
-  }
-
-  #remove(task: Task): void {
-    const index = task.ticket & INDEX_MASK;
-    if (this.#tasks[index] === task) this.#tasks[index] = undefined;
-    else this.#displaced.delete(task.ticket);
-  }
-
-  #take(ticket: number): Task | undefined {
-    const task = this.#tasks[ticket & INDEX_MASK];
-    return task?.ticket === ticket ? task : this.#displaced.get(ticket);
+    this.#watchers.look();
   }
 
   /** The pool lives, and keeps the process alive, while somebody waits. */
   #keep(): void {
     const awaited = this.#awaited;
     hold(this.#id, awaited ? this : undefined);
-    for (const link of this.#links.values()) link.keep(awaited);
+    this.#staff.keep(awaited);
   }
 
   get #awaited(): boolean {
-    return this.#pending > 0 || this.#watchers.size > 0;
+    return this.#pending > 0 || this.#watchers.some;
   }
 
   #call(call: () => void): void {
@@ -608,7 +479,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     try {
       do {
         while (this.#obeyOne()) {}
-        for (const link of this.#links.values()) if (link.outbox.length > 0) this.#send(link);
+        for (const link of this.#staff.all()) if (link.outbox.length > 0) this.#send(link);
       } while (this.#obeyOne());
     } finally {
       this.#obeying = false;
@@ -624,39 +495,27 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     const more = view[LIST + 1] as number;
     if (what === 1) this.#spawn(who);
     else if (what === 2) {
-      const link = this.#links.get(who);
+      const link = this.#staff.get(who);
       for (let index = 0; index < more; index += 1) link?.outbox.push(bindings.told(index));
-    } else if (what === 3) this.#retire(who);
-    else if (what === 4) this.#end(who);
-    else if (what === 5) this.#fail(who, more);
+    } else if (what === 3 || what === 4) {
+      if (what === 3) this.#staff.retire(who);
+      else this.#staff.end(who);
+      this.#watchers.look();
+    } else if (what === 5) this.#fail(who, more);
     else if (what === 6) this.#runHere(who);
     return true;
   }
 
   #spawn(ticket: number): void {
-    const number = this.#spawned;
-    this.#spawned += 1;
-    const name = `${this.#config.name}-${number}`;
+    const name = this.#staff.nextName();
     try {
-      const make = this.#config.worker ?? platform.own;
-      const link = new Link(ticket, name, make({ name }), this);
-      this.#links.set(ticket, link);
-      link.keep(this.#awaited);
-      const timer = setTimeout(
-        () =>
-          link.ready || this.gone(link, new Error(`The worker did not start within ${START_LIMIT / 1000} s`)),
-        START_LIMIT,
-      );
-      (timer as { unref?: () => void }).unref?.();
-      link.timer = timer;
+      this.#staff.start(ticket, name);
     } catch (error) {
       // What throws once throws every time: there is nothing to wait for.
       if (!this.#everReady) this.#giveUp(error);
       ask(() => bindings.dispatch_crashed(this.#id, now(), ticket));
       this.#crashed(name, error);
-      return;
     }
-    if (this.#events.heard("spawn")) this.#events.emit("spawn", { worker: name });
   }
 
   #giveUp(error: unknown): void {
@@ -664,65 +523,23 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     this.#givenUp = true;
     ask(() => bindings.dispatch_give_up(this.#id));
     if (this.#events.heard("cooperative")) this.#events.emit("cooperative", { error });
-    this.#tellWatchers();
+    this.#watchers.look();
     this.#obey();
   }
 
-  #retire(ticket: number): void {
-    const link = this.#forget(ticket);
-    if (link === undefined) return;
-    const left = link.retire(GOODBYE).then(() => {
-      this.#retired.delete(left);
-      if (this.#events.heard("exit")) this.#events.emit("exit", { worker: link.name });
-    });
-    this.#retired.add(left);
-    this.#tellWatchers();
-  }
-
-  #end(ticket: number): void {
-    const link = this.#forget(ticket);
-    if (link === undefined) return;
-    link.end();
-    if (this.#events.heard("exit")) this.#events.emit("exit", { worker: link.name });
-    this.#tellWatchers();
-  }
-
-  #forget(ticket: number): Link | undefined {
-    const link = this.#links.get(ticket);
-    if (link === undefined) return undefined;
-    this.#links.delete(ticket);
-    clearTimeout(link.timer);
-    link.outbox = [];
-    return link;
-  }
-
   #fail(ticket: number, fault: number): void {
-    const task = this.#take(ticket);
+    const task = this.#tasks.find(ticket);
     if (task === undefined) return;
     this.#leave(task);
-    const name = this.#nameOf(task);
-    if (fault === FAULT_CRASHED) {
-      const message = `The worker that had "${name}" is gone: ${said(this.#lastError)}`;
-      task.reject(new WorkerCrashedError(message, { cause: this.#lastError }));
-    } else if (fault === FAULT_TIMED_OUT) {
-      task.reject(new TimeoutError(name, Math.min(task.more?.timeout ?? NEVER_MS, this.#config.taskTimeout)));
-    } else if (fault === FAULT_CLOSED) task.reject(this.#closedError());
-    else {
-      const limit = this.#config.capacity;
-      task.reject(
-        new DroppedError(`"${name}" gave way: the queue of workers "${this.name}" is full`, {
-          limit,
-          queued: limit,
-        }),
-      );
-    }
+    const limit = Math.min(task.more?.timeout ?? NEVER_MS, this.#config.taskTimeout);
+    task.reject(faultError(fault, this.#config, this.#nameOf(task), limit, this.#lastError));
   }
 
   #runHere(ticket: number): void {
-    const task = this.#take(ticket);
+    const task = this.#tasks.find(ticket);
     if (task === undefined) return;
     this.#givenUp = true;
-    this.#remove(task);
+    this.#tasks.remove(task);
     const { what, args, more, inlet } = task;
     const how = what % HOWS;
     const ended = (tell: () => void) => {
@@ -746,45 +563,20 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
   }
 
   #send(link: Link): void {
-    const tickets = link.outbox;
+    const tasks: Task[] = [];
+    for (const ticket of link.outbox) {
+      const task = this.#tasks.find(ticket);
+      if (task !== undefined) tasks.push(task);
+    }
     link.outbox = [];
-    const names: (number | string)[] = [];
-    const list: unknown[] = [];
-    const transfer: Transferable[] = [];
-    for (const ticket of tickets) {
-      const task = this.#take(ticket);
-      if (task === undefined) continue;
-      task.link = link;
-      const name = Math.floor(task.what / HOWS);
-      if (!link.knows.has(name)) {
-        link.knows.add(name);
-        names.push(name, this.#names.name(name) as string);
-      }
-      list.push(ticket, task.what, task.args.length === 0 ? 0 : task.args);
-      if (task.more?.transfer !== undefined) transfer.push(...task.more.transfer);
-    }
-    if (list.length === 0) return;
+    if (tasks.length === 0) return;
     this.#messages += 1;
-    try {
-      link.post([MARK, TASKS, names.length === 0 ? 0 : names, list], transfer);
-    } catch {
-      if (names.length > 0) this.#tell(link, [MARK, TASKS, names, []]);
-      for (const ticket of tickets) this.#sendAlone(link, ticket);
-    }
-  }
-
-  /** One of several could not be cloned: the others can. */
-  #sendAlone(link: Link, ticket: number): void {
-    const task = this.#take(ticket);
-    if (task === undefined) return;
-    try {
-      link.post([MARK, TASKS, 0, [ticket, task.what, task.args]], [...(task.more?.transfer ?? [])]);
-    } catch (error) {
-      ask(() => bindings.dispatch_answered(this.#id, now(), link.ticket, ticket, -1));
+    for (const { task, error } of sendTasks(link, tasks, this.#names)) {
+      ask(() => bindings.dispatch_answered(this.#id, now(), link.ticket, task.ticket, -1));
       ask(() => bindings.dispatch_flush(this.#id, now()));
       this.#failed += 1;
       this.#leave(task);
-      task.reject(uncloneable("args", task.args, error));
+      task.reject(error);
     }
   }
 
@@ -801,7 +593,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     const [, what, first, second] = message;
     try {
       if (what === ANSWERS) this.#answers(link, first as unknown[], second as number);
-      else if (what === ITEMS) this.#take(first as number)?.inlet?.push(second as unknown[]);
+      else if (what === ITEMS) this.#tasks.find(first as number)?.inlet?.push(second as unknown[]);
       else if (what === READY) this.#ready(link);
       else if (what === TRAPPED) this.#trapped(link, first as number, fromWire(second as WireError));
       else if (what === OUTSIDE) answerOutside(this.#config.outside, first, second, message[4]);
@@ -818,7 +610,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     this.#everReady = true;
     if (this.#config.recycleMemory !== NEVER_MS) this.#tell(link, [MARK, MEMORY]);
     this.#call(() => bindings.dispatch_ready(this.#id, now(), link.ticket));
-    this.#tellWatchers();
+    this.#watchers.look();
   }
 
   #answers(link: Link, answers: unknown[], memory: number): void {
@@ -829,7 +621,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
         const ticket = answers[index] as number;
         const ran = answers[index + 3] as number;
         // What a stream costs is its reader's doing.
-        const task = this.#take(ticket);
+        const task = this.#tasks.find(ticket);
         const learns = task?.inlet === undefined ? ran : -1;
         const verdict = bindings.dispatch_answered(this.#id, at, link.ticket, ticket, learns);
         ended.push(verdict === 1 ? task : undefined);
@@ -855,7 +647,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
   }
 
   #trapped(link: Link, ticket: number, error: Error): void {
-    this.#forget(link.ticket);
+    this.#staff.forget(link.ticket);
     link.end();
     this.#lastError = error;
     ask(() => bindings.dispatch_trapped(this.#id, now(), link.ticket, ticket));
@@ -864,7 +656,7 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
 
   /** @internal */
   gone(link: Link, error: unknown): void {
-    if (this.#forget(link.ticket) === undefined) return;
+    if (this.#staff.forget(link.ticket) === undefined) return;
     link.end();
     this.#lastError = error;
     try {
@@ -881,61 +673,20 @@ export class WorkerPool<F extends { [K in keyof F]: (...args: never[]) => unknow
     this.#obey();
     if (!this.#givenUp && !this.#everReady && ask(() => bindings.dispatch_stats(this.#id)) === 1)
       if (area()[LIST + 5] === 1) this.#giveUp(error);
-    this.#tellWatchers();
+    this.#watchers.look();
   }
 
   #kill(): void {
-    this.#here.clear(() => this.#closedError());
+    this.#here.clear(() => closedError(this.#config));
     this.#call(() => bindings.dispatch_kill(this.#id));
-  }
-
-  #refusal(code: number): Error {
-    const [queued, capacity] = [detail(), this.#config.capacity];
-    if (code === QUEUE_FULL)
-      return new QueueFullError(`The queue of workers "${this.name}" is full: ${queued} wait`, {
-        limit: capacity,
-        queued,
-      });
-    if (code === DROPPED)
-      return new DroppedError(`The queue of workers "${this.name}" is full: ${queued} wait`, {
-        limit: capacity,
-        queued,
-      });
-    return this.#closedError();
-  }
-
-  #closedError(): ClosedError {
-    return new ClosedError(`Workers "${this.name}" are closed`);
   }
 
   #nameOf(task: Task): string {
     return this.#names.name(Math.floor(task.what / HOWS)) as string;
-  }
-
-  #until(is: () => boolean): Promise<void> {
-    if (is()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!is()) return;
-        this.#watchers.delete(look);
-        this.#keep();
-        resolve();
-      };
-      this.#watchers.add(look);
-      this.#keep();
-    });
-  }
-
-  #tellWatchers(): void {
-    for (const look of [...this.#watchers]) look();
   }
 }
 
 /** The hot call, without a closure. */
 function bindings_submit(...args: Parameters<typeof bindings.dispatch_submit>): number {
   return ask(() => bindings.dispatch_submit(...args));
-}
-
-function said(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
