@@ -6,17 +6,6 @@ export interface WorkerLike {
   terminate(): unknown;
 }
 
-/** The other end, inside a worker. */
-export interface Inside {
-  post(message: unknown, transfer: Transferable[]): void;
-  listen(fn: (message: unknown) => void): void;
-  close(): void;
-  /** Calls `fn` when the code of the worker closes it, where nobody else would tell. */
-  onClose(fn: () => void): void;
-  /** Bytes taken, where the platform says. */
-  memory(): number | undefined;
-}
-
 export interface Platform {
   /** A worker of the package itself. */
   own(options: { name: string }): WorkerLike;
@@ -24,6 +13,4 @@ export interface Platform {
   cores(): number | undefined;
   /** Whether there are workers at all. */
   has(): boolean;
-  /** The way out, where this is a worker. */
-  inside(): Inside | undefined;
 }

@@ -8,5 +8,4 @@ export const platform: Platform = {
   },
   cores: () => undefined,
   has: () => false,
-  inside: () => undefined,
 };

@@ -1,5 +1,5 @@
 import { callable, object, reject } from "../options.js";
-import type { Platform } from "../worker-platform/platform.js";
+import type { Inside } from "../worker-inside/inside.js";
 import type { Functions } from "./call.js";
 import { Server } from "./server.js";
 
@@ -14,13 +14,17 @@ export interface ExposeOptions {
   memory?: () => number;
 }
 
-/** `expose` where the platform is known. */
-export function exposeOn(platform: Platform, functions: Functions, options: ExposeOptions): void {
+/** `expose` where it is known how to find out whether this is a worker. */
+export function exposeOn(
+  inside: () => Inside | undefined,
+  functions: Functions,
+  options: ExposeOptions,
+): void {
   if (object("functions", functions) === undefined) reject("functions", "an object of functions", functions);
   for (const [name, fn] of Object.entries(functions)) callable(`functions.${name}`, fn);
   if (options.memory !== undefined) callable("options.memory", options.memory);
-  const inside = server === undefined ? platform.inside() : undefined;
-  if (inside !== undefined) server = new Server(inside);
+  const within = server === undefined ? inside() : undefined;
+  if (within !== undefined) server = new Server(within);
   const offered = server?.functions ?? exposedHere;
   for (const [name, fn] of Object.entries(functions))
     offered.set(name, fn as (...args: unknown[]) => unknown);

@@ -1,4 +1,4 @@
-import { platform } from "#worker-platform";
+import { inside } from "#worker-inside";
 import type { Functions } from "./call.js";
 import { type ExposeOptions, exposeOn } from "./expose-on.js";
 
@@ -25,5 +25,5 @@ export type { ExposeOptions } from "./expose-on.js";
  * ```
  */
 export function expose(functions: Functions, options: ExposeOptions = {}): void {
-  exposeOn(platform, functions, options);
+  exposeOn(inside, functions, options);
 }

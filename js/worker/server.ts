@@ -2,7 +2,7 @@
 
 import { now } from "../clock.js";
 import { isRuntimeTrapError } from "../errors.js";
-import type { Inside } from "../worker-platform/platform.js";
+import type { Inside } from "../worker-inside/inside.js";
 import { Context, call, collected, isThenable, iteratorOf } from "./call.js";
 import { uncloneable } from "./cloneable.js";
 import {

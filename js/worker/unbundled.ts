@@ -3,7 +3,7 @@
  * import is a path.
  */
 
-import { platform } from "../worker-platform/browser.js";
+import { inside } from "../worker-inside/browser.js";
 import type { Functions } from "./call.js";
 import { type ExposeOptions, exposeOn } from "./expose-on.js";
 
@@ -22,5 +22,5 @@ export { transfer } from "./transfer.js";
  * ```
  */
 export function expose(functions: Functions, options: ExposeOptions = {}): void {
-  exposeOn(platform, functions, options);
+  exposeOn(inside, functions, options);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream, existsSync, statSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
@@ -132,7 +132,13 @@ test("a worker task runs in Chromium, built by Rollup with the workers as entrie
   });
 });
 
-test("a worker task runs in Chromium, built by Parcel", async () => {
+test("a worker task runs in Chromium, built by Parcel, which must be told to look at exports", async () => {
+  const manifest = join(stranger.folder, "package.json");
+  const told = {
+    ...JSON.parse(await readFile(manifest, "utf8")),
+    "@parcel/resolver-default": { packageExports: true },
+  };
+  await writeFile(manifest, JSON.stringify(told));
   await tool("parcel/lib/bin.js", "build", "main.html", "kernels.html", "--dist-dir", "parcel", "--no-cache");
   await served("parcel", async (url) => {
     assert.equal(await said(`${url}main.html`), EXPECTED.main);
@@ -158,6 +164,7 @@ test("a worker task runs in Chromium, with no bundler at all", async () => {
   const dist = "/node_modules/tidegate/dist";
   const imports = {
     "tidegate/workers": `${dist}/worker/index.js`,
+    "#worker-inside": `${dist}/worker-inside/browser.js`,
     "#worker-platform": `${dist}/worker-platform/browser.js`,
     "#store-module": `${dist}/store-module/browser.js`,
   };

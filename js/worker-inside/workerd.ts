@@ -1,0 +1,3 @@
+/** There are no workers to be inside of. */
+
+export function inside(): undefined {}
