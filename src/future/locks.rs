@@ -4,7 +4,6 @@ use super::host::Host;
 use super::ledger::Stage;
 use super::owner::{DeadlockStep, Owner};
 use super::runtime::Runtime;
-use super::timeout::Spoken;
 use super::turn::{Leave, Room, Turn};
 use crate::machine::config::ConfigError;
 use crate::machine::locks::{
@@ -16,11 +15,15 @@ use crate::machine::time::micros;
 use crate::machine::wait_for::{Owner as Name, Resource};
 use crate::machine::wakes::Refusal;
 use crate::machine::world::World;
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
+
+mod error;
+mod names;
+
+pub use error::LockError;
+use names::Names;
 
 /// Locks by name, several at a time, that cannot hang unseen.
 ///
@@ -388,171 +391,6 @@ pub struct LockInversion {
     pub wanted: Rc<str>,
     /// Whether a declared order says otherwise, or only what was seen before.
     pub declared: bool,
-}
-
-/// Why locks were not given.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum LockError {
-    /// It took too long.
-    Timeout {
-        /// All that was wanted, in the order of taking.
-        wanted: Vec<Rc<str>>,
-        /// What was held when the time was over; it has been given back.
-        held: Vec<Rc<str>>,
-        /// What somebody else held then.
-        taken: Vec<Rc<str>>,
-        /// How long it took.
-        after: Duration,
-    },
-    /// Part of an all-or-nothing reservation is held by somebody else, and the caller would not wait.
-    Conflict {
-        /// All that was wanted.
-        wanted: Vec<Rc<str>>,
-        /// What somebody else holds.
-        taken: Vec<Rc<str>>,
-    },
-    /// Waiting would never have ended.
-    Deadlock {
-        /// All that was wanted.
-        wanted: Vec<Rc<str>>,
-        /// What was held; it has been given back.
-        held: Vec<Rc<str>>,
-        /// Who waits for whom.
-        chain: Vec<DeadlockStep>,
-    },
-}
-
-impl LockError {
-    /// The stable name of the reason, the same as in JavaScript.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Timeout { .. } => "TIMEOUT",
-            Self::Conflict { .. } => "CONFLICT",
-            Self::Deadlock { .. } => "DEADLOCK",
-        }
-    }
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Timeout {
-                wanted,
-                held,
-                taken,
-                after,
-            } => write!(
-                f,
-                "Waited {} for locks {} (held: {}; taken by others: {})",
-                Spoken(*after),
-                List(wanted),
-                List(held),
-                List(taken)
-            ),
-            Self::Conflict { wanted, taken } => {
-                write!(
-                    f,
-                    "Locks {} cannot be had together: {} taken by others",
-                    List(wanted),
-                    List(taken)
-                )
-            }
-            Self::Deadlock { wanted, chain, .. } => {
-                write!(f, "Waiting for locks {} would never end", List(wanted))?;
-                for (n, step) in chain.iter().enumerate() {
-                    write!(f, "{} {step}", if n == 0 { ":" } else { "," })?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl std::error::Error for LockError {}
-
-struct List<'a>(&'a [Rc<str>]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("none");
-        }
-        for (n, name) in self.0.iter().enumerate() {
-            write!(f, "{}{name:?}", if n == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
-/// The numbers under which the machine knows the names. A number is never given to another name, for the machine
-/// remembers in which order it was taken.
-#[derive(Default)]
-struct Names {
-    numbers: RefCell<HashMap<Rc<str>, u32>>,
-    names: RefCell<BTreeMap<u32, Rc<str>>>,
-    next: Cell<u32>,
-    declared: Cell<usize>,
-    sweep_above: Cell<usize>,
-}
-
-/// So many names are kept though nobody holds them: more than a program has of its own. Names made of data go.
-const NAMES: usize = 1024;
-
-impl Names {
-    /// The numbers of names, in the order in which locks without a declared order are taken.
-    fn numbers(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<u32> {
-        let mut names: Vec<(Rc<str>, u32)> = names
-            .into_iter()
-            .map(|name| {
-                let number = self.number(name.as_ref());
-                (self.name(number), number)
-            })
-            .collect();
-        names.sort_unstable();
-        names.into_iter().map(|(_, number)| number).collect()
-    }
-
-    fn number(&self, name: &str) -> u32 {
-        if let Some(number) = self.known(name) {
-            return number;
-        }
-        let (name, number) = (Rc::<str>::from(name), self.next.get());
-        self.next.set(number.wrapping_add(1));
-        self.numbers.borrow_mut().insert(Rc::clone(&name), number);
-        self.names.borrow_mut().insert(number, name);
-        number
-    }
-
-    fn known(&self, name: &str) -> Option<u32> {
-        self.numbers.borrow().get(name).copied()
-    }
-
-    fn name(&self, number: u32) -> Rc<str> {
-        self.names
-            .borrow()
-            .get(&number)
-            .cloned()
-            .unwrap_or_else(|| Rc::from("?"))
-    }
-
-    /// Forgets names that nobody uses, when there are many.
-    fn sweep(&self, is_idle: impl Fn(u32) -> bool) {
-        let mut names = self.names.borrow_mut();
-        if names.len() <= self.sweep_above.get().max(NAMES) {
-            return;
-        }
-        let declared = self.declared.get() as u32;
-        let mut numbers = self.numbers.borrow_mut();
-        names.retain(|number, name| {
-            let stays = *number < declared || !is_idle(*number);
-            if !stays {
-                numbers.remove(name);
-            }
-            stays
-        });
-        self.sweep_above.set(names.len() * 2);
-    }
 }
 
 impl<R: Runtime> Clone for LockSet<R> {

@@ -1,3 +1,4 @@
+use super::names::NAMES;
 use super::*;
 use crate::future::pool::Pool;
 use crate::future::pool_options::PoolOptions;
@@ -6,6 +7,7 @@ use crate::future::task::RunError;
 use crate::future::virtual_runtime::VirtualRuntime;
 use crate::future::{AcquireError, TaskContext};
 use futures::FutureExt;
+use std::cell::{Cell, RefCell};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
