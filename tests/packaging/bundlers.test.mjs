@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream, existsSync, statSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
@@ -80,6 +80,7 @@ export default {
     "webpack-cli": "7.3.1",
     rollup: "4.68.7",
     "@rollup/plugin-node-resolve": "16.0.3",
+    parcel: "2.16.4",
     esbuild: "0.28.2",
   });
   browser = await launchChromium();
@@ -126,6 +127,22 @@ test("a worker task runs in Chromium, built by Rollup with the workers as entrie
   await writeFile(join(stranger.folder, "rollup/main.html"), page("./main.js"));
   await writeFile(join(stranger.folder, "rollup/kernels.html"), page("./kernels-by-factory.js"));
   await served("rollup", async (url) => {
+    assert.equal(await said(`${url}main.html`), EXPECTED.main);
+    assert.equal(await said(`${url}kernels.html`), EXPECTED.kernels);
+  });
+});
+
+test("a worker task runs in Chromium, built by Parcel, which is told to look at exports and to share nothing", async () => {
+  const manifest = join(stranger.folder, "package.json");
+  const told = {
+    ...JSON.parse(await readFile(manifest, "utf8")),
+    "@parcel/resolver-default": { packageExports: true },
+    // What two workers share, Parcel 2.16 leaves out of both.
+    "@parcel/bundler-default": { disableSharedBundles: true },
+  };
+  await writeFile(manifest, JSON.stringify(told));
+  await tool("parcel/lib/bin.js", "build", "main.html", "kernels.html", "--dist-dir", "parcel", "--no-cache");
+  await served("parcel", async (url) => {
     assert.equal(await said(`${url}main.html`), EXPECTED.main);
     assert.equal(await said(`${url}kernels.html`), EXPECTED.kernels);
   });

@@ -62,7 +62,7 @@ export const page = {
 
 export const packaging = {
   name: "packaging",
-  what: "the packed tarball in an empty project, in Node and TypeScript, and through bundlers in Chromium",
+  what: "the packed tarball in an empty project, in Node and TypeScript, and through six bundlers in Chromium",
   needs: [...buildNeeds, testPackages],
   async run(tally) {
     await buildWasm();
