@@ -40,13 +40,14 @@ test("pressure: without a source that knows anything it is unknown, and throttle
 
 test("pressure: zeros of a platform that measures nothing, and nonsense, are unknown", () => {
   const { monitor, take } = told();
-  for (const reading of [
+  const nothing: PressureReading[] = [
     { lag: 0, memory: 0, heap: 0 },
     { lag: Number.NaN, memory: Number.NaN, heap: -1 },
     { level: "unknown" },
     { level: "terrible", heap: "full" } as never,
     undefined as never,
-  ]) {
+  ];
+  for (const reading of nothing) {
     const { at, ...sample } = take(reading);
     assert.deepEqual(sample, { level: "unknown" });
     assert.isAbove(at, 0);
