@@ -11,10 +11,11 @@ mod recipe;
 mod stamp;
 
 use anyhow::{Context, Result};
-use recipe::Recipe;
+use recipe::{Lane, Recipe};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Instant;
 
 fn main() -> ExitCode {
@@ -78,23 +79,42 @@ fn build(order: &Order) -> Result<()> {
         .parent()
         .context("xtask lies in the repository")?;
     let inputs = stamp::of_inputs(root)?;
+    let mut due = Vec::new();
     for recipe in &order.recipes {
-        let out = root.join(recipe.out);
         if !order.force && stamp::is_current(root, recipe, &inputs) {
             println!("wasm: {} is up to date", recipe.name);
-            continue;
+        } else {
+            due.push(recipe);
         }
-        let began = Instant::now();
-        println!("wasm: building {} (features {})", recipe.name, recipe.features);
-        let compiled = compile(root, recipe)?;
-        emit::module(root, recipe, &compiled, &out)?;
-        stamp::write(root, recipe, &inputs)?;
-        println!(
-            "wasm: {} took {:.1} s",
-            recipe.name,
-            began.elapsed().as_secs_f64()
-        );
     }
+    // The optimiser of a module takes one core for most of its time; the lanes share the cores there are.
+    let (first, second): (Vec<_>, Vec<_>) = due.into_iter().partition(|recipe| recipe.lane == Lane::First);
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            second
+                .into_iter()
+                .try_for_each(|recipe| make(root, recipe, &inputs))
+        });
+        first
+            .into_iter()
+            .try_for_each(|recipe| make(root, recipe, &inputs))?;
+        beside
+            .join()
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the second lane of the build panicked")))
+    })
+}
+
+fn make(root: &Path, recipe: &Recipe, inputs: &str) -> Result<()> {
+    let began = Instant::now();
+    println!("wasm: building {} (features {})", recipe.name, recipe.features);
+    let compiled = compile(root, recipe)?;
+    emit::module(root, recipe, &compiled, &root.join(recipe.out))?;
+    stamp::write(root, recipe, inputs)?;
+    println!(
+        "wasm: {} took {:.1} s",
+        recipe.name,
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -116,8 +136,13 @@ fn without_local_paths() -> String {
 
 /// Runs cargo for one recipe and says where the raw module lies.
 fn compile(root: &Path, recipe: &Recipe) -> Result<PathBuf> {
-    // What is built with other flags is built anew: modules with vectors have a folder of their own.
+    // Cargo works on a folder alone, and what is built with other flags is built anew: each lane has a folder of its own, and
+    // modules with vectors another.
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = match recipe.lane {
+        Lane::First => target,
+        Lane::Second => target.join("second"),
+    };
     let (target, vectors) = if recipe.simd {
         (target.join("simd128"), "-Ctarget-feature=+simd128")
     } else {

@@ -1,5 +1,12 @@
 //! Which modules there are, and what each is made of.
 
+/// Modules of one lane are built one after the other, the lanes side by side: set so that both take about as long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    First,
+    Second,
+}
+
 /// One wasm module: a set of features, and the folder its files are written to.
 #[derive(Clone, Copy)]
 pub struct Recipe {
@@ -14,6 +21,7 @@ pub struct Recipe {
     pub out: &'static str,
     /// Whether it may use vectors, which an engine without them cannot load.
     pub simd: bool,
+    pub lane: Lane,
 }
 
 /// Pools and all that is admitted with them, in one module with one World; only numbers cross.
@@ -25,6 +33,7 @@ pub const CORE: Recipe = Recipe {
     numbers_only: true,
     out: "js/generated",
     simd: false,
+    lane: Lane::First,
 };
 
 /// The policies that share no admission with pools, with a World of their own: who only wants a pool does not download them.
@@ -37,6 +46,7 @@ pub const STORE: Recipe = Recipe {
     numbers_only: true,
     out: "js/generated",
     simd: false,
+    lane: Lane::First,
 };
 
 /// The scan engine.
@@ -49,6 +59,7 @@ pub const SCAN: Recipe = Recipe {
     numbers_only: false,
     out: "js/generated",
     simd: false,
+    lane: Lane::Second,
 };
 
 /// What workers compute: hashes, secret search, fingerprints, statistics.
@@ -61,6 +72,7 @@ pub const KERNELS: Recipe = Recipe {
     numbers_only: false,
     out: "js/generated",
     simd: true,
+    lane: Lane::Second,
 };
 
 /// The same without vectors. Its glue is that of `kernels`, byte for byte.
@@ -68,6 +80,7 @@ pub const KERNELS_SCALAR: Recipe = Recipe {
     name: "kernels-scalar",
     out: "js/generated/scalar",
     simd: false,
+    lane: Lane::First,
     ..KERNELS
 };
 
@@ -80,6 +93,7 @@ pub const EDGE: Recipe = Recipe {
     numbers_only: true,
     out: "js/generated",
     simd: false,
+    lane: Lane::First,
 };
 
 /// `core` with one export more, which traps on purpose: for the tests of recovery, never published.
@@ -91,6 +105,7 @@ pub const TRAP: Recipe = Recipe {
     numbers_only: true,
     out: "tests/generated",
     simd: false,
+    lane: Lane::First,
 };
 
 impl Recipe {
