@@ -1,6 +1,4 @@
 //! A pool of workers that are threads, on an executor that other threads can wake.
-#![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "threads work in real time")]
 
 use futures::future::{LocalBoxFuture, join_all};
