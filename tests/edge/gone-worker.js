@@ -121,6 +121,7 @@ export default {
       return Response.json({
         doomed: graves.length,
         queued: waiting.queued,
+        held: locks.metrics().held,
         locks: locks.metrics().waiting,
         limiter: limiter.metrics().waiting,
       });

@@ -8,7 +8,12 @@ atEachDate("gone-worker.js", ({ ask, json }) => {
   /** Starts `n` requests that will die, and comes back when all of them have got where they die. */
   async function doom(n, path) {
     for (let index = 0; index < n; index += 1) ask(path).catch(() => {});
-    while ((await json("/seen")).doomed < n) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(async () => (await json("/seen")).doomed >= n);
+  }
+
+  /** Comes back when that is so: requests that are sent one after the other need not arrive so. */
+  async function until(isSo) {
+    while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   async function served(path) {
@@ -20,6 +25,7 @@ atEachDate("gone-worker.js", ({ ask, json }) => {
 
   test("three hundred who died while they waited cost two beats, and not as many leases", async (t) => {
     const holders = [ask("/hold"), ask("/hold")];
+    await until(async () => (await json("/pool/waiting")).active === 2);
     await doom(300, "/wait");
     assert.equal((await json("/seen")).queued, 300);
     await ask("/bury");
@@ -51,7 +57,7 @@ atEachDate("gone-worker.js", ({ ask, json }) => {
   test("locks, rates and loads pass over the dead too", async (t) => {
     await ask("/close");
     const holder = ask("/hold-lock");
-    while ((await json("/seen")).doomed > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(async () => (await json("/seen")).held === 1);
     await doom(50, "/wait-lock");
     await ask("/bury");
     await ask("/open");
