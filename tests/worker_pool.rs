@@ -3,7 +3,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "worker_pool/threads.rs"]
-mod threads;
+mod on_the_host;
 
 use tidegate::{
     Host, KernelError, Kernels, NoWorkers, VirtualRuntime, WorkerError, WorkerPool, WorkerPoolOptions,

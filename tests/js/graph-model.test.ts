@@ -261,10 +261,10 @@ class Model extends Run {
   /** A waiting task may be ready, or in vain. */
   begin(task: Task): void {
     if (task.state !== "waiting") return;
-    const failed = task.dependsOn
-      .toSorted()
-      .map((id) => this.tasks.get(id))
-      .find((other) => other !== undefined && OVER.includes(other.state) && other.state !== "succeeded");
+    // The one that was added first, of those that there are.
+    const failed = [...this.tasks.values()].find(
+      ({ id, state }) => task.dependsOn.includes(id) && OVER.includes(state) && state !== "succeeded",
+    );
     if (failed !== undefined && this.skips(task)) this.over(task, "skipped", failed.because ?? failed.id);
     else if (task.dependsOn.every((id) => OVER.includes(this.tasks.get(id)?.state ?? "waiting")))
       this.enter(task);

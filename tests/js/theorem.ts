@@ -233,19 +233,20 @@ export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** Checks a property for as many runs as asked for, by default so many. */
+/** Checks a property for as many runs as asked for, by default so many, from one seed unless another is asked for. */
 export async function holds<T>(
   runs: number,
   arbitrary: fc.Arbitrary<T>,
   property: (value: T) => Promise<void>,
 ): Promise<void> {
   const numRuns = Number(process.env.TIDEGATE_MODEL_RUNS ?? runs);
+  const seed = Number(process.env.TIDEGATE_MODEL_SEED ?? 1);
   await fc.assert(
     fc.asyncProperty(arbitrary, async (value) => {
       // What a broken run has left behind is no part of the next, or none could be made smaller.
       if (time.timers() > 0) await time.pass(100_000);
       await property(value);
     }),
-    { numRuns },
+    { numRuns, seed },
   );
 }

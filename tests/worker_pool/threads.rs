@@ -116,7 +116,7 @@ fn pool(kernels: Kernels, options: WorkerPoolOptions) -> (Plain, WorkerPool<Plai
 }
 
 #[test]
-fn threads_share_a_map_and_leave_this_thread_alone_on_the_host() {
+fn threads_share_a_map_and_leave_this_thread_alone() {
     let threads: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let seen = Arc::clone(&threads);
     let kernels = Kernels::new().with("who", move |args| {
@@ -147,7 +147,7 @@ fn threads_share_a_map_and_leave_this_thread_alone_on_the_host() {
 }
 
 #[test]
-fn a_reduce_over_threads_keeps_the_order_on_the_host() {
+fn a_reduce_over_threads_keeps_the_order() {
     let kernels = Kernels::new().with("join", |args| Ok(args.concat()));
     let (runtime, pool) = pool(kernels, WorkerPoolOptions::new().max(3));
     let inputs: Vec<[u8; 1]> = (0..=255).map(|n| [n]).collect();
@@ -163,7 +163,7 @@ fn a_reduce_over_threads_keeps_the_order_on_the_host() {
 }
 
 #[test]
-fn a_kernel_that_panics_costs_its_thread_and_nobody_elses_task_on_the_host() {
+fn a_kernel_that_panics_costs_its_thread_and_nobody_elses_task() {
     let kernels = Kernels::new()
         .with("panic", |_| panic!("told to"))
         .with("fail", |_| Err(KernelError::new("no")))
@@ -185,7 +185,7 @@ fn a_kernel_that_panics_costs_its_thread_and_nobody_elses_task_on_the_host() {
 }
 
 #[test]
-fn a_thread_that_does_not_come_back_is_replaced_on_the_host() {
+fn a_thread_that_does_not_come_back_is_replaced() {
     let held = Arc::new(AtomicUsize::new(0));
     let hold = Arc::clone(&held);
     let kernels = Kernels::new()
