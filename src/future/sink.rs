@@ -362,7 +362,7 @@ mod tests {
 
     #[cfg(not(target_arch = "wasm32"))]
     #[test]
-    fn a_writer_that_panics_on_the_host_costs_its_item_alone() {
+    fn on_the_host_a_writer_that_panics_costs_its_item_alone() {
         let runtime = VirtualRuntime::new();
         let sink = Sink::new(&runtime, |item: u32| {
             assert_ne!(item, 1, "one");
