@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { root } from "../../setup/needs.mjs";
 import { atExit, killGroup, run } from "../../setup/step.mjs";
 import { link } from "../conformance/bundle.mjs";
+import { DELIVERS } from "./queue.mjs";
 
 const binary = join(root, "tests/node_modules/.bin/workerd");
 /** What a worker of today writes into its configuration. */
@@ -22,29 +23,49 @@ export async function version() {
 /**
  * Links an entry, whose imports are looked up beside the conformance cases, and starts it: `isolates` times, which share the Durable
  * Objects of the classes named `objects`, whose bindings have the classes' names. Everything they fetch goes to the address `outside`,
- * if there is one, whatever its host. Gives the address of each isolate.
+ * if there is one, whatever its host. A `queue` is bound as `SCAN_QUEUE`, and its messages go to the isolates in turn. Gives the address of each
+ * isolate, anew after `restart()`, which kills the process and starts another on the same disk.
  */
 export async function serve(
   name,
   entry,
-  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside, before } = {},
+  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside, queue, before } = {},
 ) {
   const { folder, wasm } = await link(name, entry, ["workerd", "worker", "import"], before);
   const config = join(folder, "config.capnp");
   const disk = join(folder, "objects");
   rmSync(disk, { recursive: true, force: true });
   mkdirSync(disk);
-  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, disk }));
-  return start(config, isolates);
+  const sendsTo = await queue?.listen();
+  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, disk }));
+  let running = await start(config, isolates, queue);
+  return {
+    get url() {
+      return running.urls[0];
+    },
+    get urls() {
+      return running.urls;
+    },
+    said: () => running.said(),
+    async restart() {
+      running.stop();
+      running = await start(config, isolates, queue);
+    },
+    stop() {
+      running.stop();
+      queue?.close();
+    },
+  };
 }
 
-function capnp({ wasm, date, flags, isolates, objects, vars, outside, disk }) {
+function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, disk }) {
   const modules = [
     `(name = "main.js", esModule = embed "main.js")`,
     ...wasm.map((file) => `(name = "${file}", wasm = embed "${file}")`),
   ];
   const text = JSON.stringify;
   const bindings = [
+    ...(sendsTo === undefined ? [] : ['(name = "SCAN_QUEUE", queue = "queue")']),
     ...objects.map(
       (each) =>
         `(name = ${text(each)}, durableObjectNamespace = (className = ${text(each)}, serviceName = "objects"))`,
@@ -58,6 +79,7 @@ function capnp({ wasm, date, flags, isolates, objects, vars, outside, disk }) {
   bindings = [${bindings.join(", ")}],${more}
 )`;
   const numbers = Array.from({ length: isolates }, (_, index) => index);
+  const socket = 'address = "127.0.0.1:0", http = ()';
   const namespaces = objects.map(
     (each) => `(className = ${text(each)}, uniqueKey = ${text(each)}, enableSql = true)`,
   );
@@ -71,11 +93,24 @@ const config :Workerd.Config = (
       outside === undefined
         ? 'network = (allow = ["public", "private"])'
         : `external = (address = ${text(outside)}, http = ())`
-    }),
+    }),${
+      sendsTo === undefined
+        ? ""
+        : `
+    (name = "queue", external = (address = ${text(sendsTo)}, http = ())),
+    (name = "delivers", worker = .delivers),`
+    }
   ],
-  sockets = [${numbers
-    .map((index) => `(name = "http${index}", address = "127.0.0.1:0", http = (), service = "main${index}")`)
-    .join(", ")}],
+  sockets = [${[
+    ...numbers.map((index) => `(name = "http${index}", ${socket}, service = "main${index}")`),
+    ...(sendsTo === undefined ? [] : [`(name = "delivers", ${socket}, service = "delivers")`]),
+  ].join(", ")}],
+);
+const delivers :Workerd.Worker = (
+  modules = [(name = "main.js", esModule = ${text(DELIVERS)})],
+  compatibilityDate = "${CURRENT}",
+  compatibilityFlags = ["service_binding_extra_handlers"],
+  bindings = [${numbers.map((index) => `(name = "MAIN${index}", service = "main${index}")`).join(", ")}],
 );
 const main :Workerd.Worker = ${worker("")};
 const objects :Workerd.Worker = ${worker(`
@@ -85,8 +120,9 @@ const objects :Workerd.Worker = ${worker(`
 }
 
 /** Starts workerd on free ports, which it tells on its control channel. */
-async function start(config, isolates) {
-  const child = spawn(binary, ["serve", config, "--control-fd=3"], {
+async function start(config, isolates, queue) {
+  // The event of a queue can only be sent by a binding that is still an experiment.
+  const child = spawn(binary, ["serve", config, "--control-fd=3", ...(queue ? ["--experimental"] : [])], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     detached: true,
   });
@@ -98,21 +134,23 @@ async function start(config, isolates) {
     forget();
   };
   try {
-    const ports = await new Promise((resolve, reject) => {
+    const told = await new Promise((resolve, reject) => {
       let control = "";
       child.stdio[3].on("data", (chunk) => {
         control += chunk;
-        const told = [
-          ...control.matchAll(/"event":\s*"listen".*?"socket":\s*"http(\d+)".*?"port":\s*(\d+)/g),
-        ];
-        if (told.length === isolates)
-          resolve(told.sort((a, b) => a[1] - b[1]).map(([, , port]) => Number(port)));
+        const told = new Map(
+          [...control.matchAll(/"event":\s*"listen".*?"socket":\s*"(\w+)".*?"port":\s*(\d+)/g)].map(
+            ([, socket, port]) => [socket, `http://127.0.0.1:${port}`],
+          ),
+        );
+        if (told.size === isolates + (queue === undefined ? 0 : 1)) resolve(told);
       });
       child.once("exit", (code) => reject(new Error(`it ended with ${code}`)));
       child.once("error", reject);
     });
-    const urls = ports.map((port) => `http://127.0.0.1:${port}`);
-    return { url: urls[0], urls, said: () => said.slice(-4000), stop };
+    queue?.deliverTo(told.get("delivers"), isolates);
+    const urls = Array.from({ length: isolates }, (_, index) => told.get(`http${index}`));
+    return { urls, said: () => said.slice(-4000), stop };
   } catch (error) {
     stop();
     error.message += `\nworkerd said: ${said.slice(-4000)}`;
