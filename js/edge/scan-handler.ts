@@ -4,10 +4,11 @@ import { Metrics } from "../metrics.js";
 import { integer, object, reject } from "../options.js";
 import { Pool } from "../pool.js";
 import { RateLimiter } from "../rate.js";
-import type { PluginName, ScanEvent, ScanOptions } from "../scan/types.js";
+import type { ScanEvent, ScanOptions } from "../scan/types.js";
 import type { Lease } from "../work.js";
 import type { Coordinator } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
+import { readOrder, refusal } from "./scan-order.js";
 import { SharedRate } from "./shared-rate.js";
 import { Tokens } from "./tokens.js";
 
@@ -42,12 +43,6 @@ export interface ScanHandlerOptions {
 
 interface Limiter {
   tryAcquire(): boolean | Promise<boolean>;
-}
-
-/** The body of `POST /scan`. */
-interface Order {
-  targets: string[];
-  plugins?: PluginName[];
 }
 
 /** The longest body that is read. */
@@ -103,7 +98,7 @@ export function scanHandler(
   });
 
   async function start(request: Request, limiter: Limiter): Promise<Response> {
-    const order = await readOrder(request, maxTargets);
+    const order = await readOrder(request, maxTargets, LONGEST_ORDER);
     if (typeof order === "string") return refusal(400, order);
     if (!(await limiter.tryAcquire())) return refusal(429, "too many scans", rate.per / rate.limit);
     const lease = pool.tryAcquire();
@@ -163,44 +158,6 @@ export function scanHandler(
   };
 }
 
-async function readOrder(request: Request, maxTargets: number): Promise<Order | string> {
-  let order: { targets?: unknown; plugins?: unknown };
-  try {
-    const text = await readText(request);
-    if (text === undefined) return `the body is longer than ${LONGEST_ORDER} bytes`;
-    order = JSON.parse(text);
-  } catch {
-    return "expected JSON";
-  }
-  const { targets, plugins } = typeof order === "object" && order !== null ? order : {};
-  if (!isTexts(targets) || targets.length === 0) return "expected `targets` to be a list of addresses";
-  if (targets.length > maxTargets) return `expected at most ${maxTargets} targets`;
-  if (plugins !== undefined && !isTexts(plugins)) return "expected `plugins` to be a list of names";
-  return plugins === undefined ? { targets } : { targets, plugins: plugins as PluginName[] };
-}
-
-/** The body, unless it is too long: a length that it claims is not believed. */
-async function readText(request: Request): Promise<string | undefined> {
-  if (request.body === null) return "";
-  const reader = request.body.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let read = 0;
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    read += part.value.byteLength;
-    if (read > LONGEST_ORDER) {
-      await reader.cancel();
-      return undefined;
-    }
-    text += decoder.decode(part.value, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((each) => typeof each === "string" && each.length <= 2048);
-}
-
 /** Events as they come, no faster than they are read; a reader that leaves ends the scan. */
 function stream(
   scanner: InstanceType<ScannerClass>,
@@ -242,14 +199,6 @@ function stream(
   return new Response(body, {
     headers: { "content-type": "application/x-ndjson; charset=utf-8", "cache-control": "no-store" },
   });
-}
-
-function refusal(status: number, error: string, retryAfterMs?: number): Response {
-  const headers: Record<string, string> = {};
-  if (status === 401) headers["www-authenticate"] = "Bearer";
-  if (retryAfterMs !== undefined)
-    headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-  return Response.json({ error }, { status, headers });
 }
 
 function withHeaders(response: Response, more: Record<string, string>): Response {
