@@ -1,38 +1,42 @@
 /**
- * Two contestants in one process: taken in turns, so that a slow minute of the machine hits both, and judged by medians.
+ * Two contestants in one process, taken in turns. What the machine does beside them hits both halves of a round, so the two are
+ * compared round by round, and it is the round with the median ratio that is told.
  */
 
 import { readFileSync } from "node:fs";
 
 /**
  * Measures `ours` and `theirs`, each an async function that does all of the work once and throws if it did not; where
- * it runs in another process it gives its own milliseconds.
+ * it runs in another process it gives its own milliseconds. `rounds` is odd, so that one lies in the middle.
  *
  * @param {{ bench: string, n: number, peer: string, version: string, bar: number, rounds?: number,
  *   ours(): Promise<number | void>, theirs(): Promise<number | void> }} contest
  */
-export async function sideBySide({ bench, n, peer, version, bar, rounds = 21, ours, theirs }) {
-  const times = { ours: [], theirs: [] };
+export async function sideBySide({ rounds = 21, ours, theirs, ...contest }) {
+  return told({ ...contest, timed: await inTurns({ rounds, ours, theirs }) });
+}
+
+/** The milliseconds of both in each round. */
+export async function inTurns({ rounds, ours, theirs }) {
+  const timed = [];
   const warmUp = 5;
   for (let round = 0; round < warmUp + rounds; round += 1) {
     const order = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
+    const times = {};
     for (const side of order) {
       const began = performance.now();
       const took = await (side === "ours" ? ours() : theirs());
-      if (round >= warmUp) times[side].push(took ?? performance.now() - began);
+      times[side] = took ?? performance.now() - began;
     }
+    if (round >= warmUp) timed.push(times);
   }
-  return row({
-    bench,
-    n,
-    peer,
-    version,
-    unit: "ms",
-    ours: median(times.ours),
-    theirs: median(times.theirs),
-    direction: "lower",
-    bar,
-  });
+  return timed;
+}
+
+/** The row of a contest: the round in which ours took the median share of theirs. */
+export function told({ timed, ...contest }) {
+  const sorted = timed.toSorted((a, b) => a.ours / a.theirs - b.ours / b.theirs);
+  return row({ ...contest, unit: "ms", ...sorted[sorted.length >> 1], direction: "lower" });
 }
 
 /** A row as every bench gives it; `ratio` is ours ÷ theirs. */

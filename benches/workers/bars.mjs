@@ -3,7 +3,7 @@
 /** No-op tasks that are all submitted at once. */
 export const PIPELINED = 10_000;
 /** No-op tasks of which each is submitted when the one before it has answered. */
-export const ONE_BY_ONE = 1_000;
+export const ONE_BY_ONE = 100;
 export const WORKERS = 2;
 
 export const bars = {
@@ -24,3 +24,10 @@ export const loads = {
 };
 
 export const sizes = { pipelined: PIPELINED, "one at a time": ONE_BY_ONE };
+
+/**
+ * How often a load is run, on how many pairs of fresh contestants. Whether two threads come to lie on one core or on two
+ * decides over a factor of three for a single task, and stays so for as long as they live: one pair alone would tell the luck of it.
+ */
+export const rounds = { pipelined: 11, "one at a time": 15 };
+export const pairs = { pipelined: 1, "one at a time": 25 };

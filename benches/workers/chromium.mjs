@@ -5,8 +5,8 @@ import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { browsers, installBrowser } from "../../setup/browsers.mjs";
 import { PlainError } from "../../setup/step.mjs";
-import { sideBySide, versionOf } from "../side-by-side.mjs";
-import { bars, sizes } from "./bars.mjs";
+import { inTurns, told, versionOf } from "../side-by-side.mjs";
+import { bars, pairs, rounds, sizes } from "./bars.mjs";
 import { kernelRows } from "./kernels.mjs";
 
 const SCRIPTS = {
@@ -45,25 +45,26 @@ export async function inChromium() {
 
 async function noopRows(page) {
   const rows = [];
-  const contest = (who, load) => page.evaluate(([who, load]) => globalThis.contest(who, load), [who, load]);
   for (const [load, peers] of Object.entries(bars.chromium)) {
     for (const [peer, bar] of Object.entries(peers)) {
-      rows.push(
-        await sideBySide({
-          bench: `workers: no-ops ${load} in Chromium`,
-          n: sizes[load],
-          peer,
-          version: versionOf(peer),
-          bar,
-          rounds: 11,
-          ours: () => contest("ours", load),
-          theirs: () => contest(peer, load),
-        }),
-      );
+      const timed = [];
+      for (let pair = 0; pair < pairs[load]; pair += 1) timed.push(...(await contest(page, peer, load)));
+      const bench = `workers: no-ops ${load} in Chromium`;
+      rows.push(told({ bench, n: sizes[load], peer, version: versionOf(peer), bar, timed }));
     }
   }
   await page.close();
   return rows;
+}
+
+/** A pair of fresh contestants. */
+async function contest(page, peer, load) {
+  const run = (who) => page.evaluate(([who, load]) => globalThis.run(who, load), [who, load]);
+  const both = ["ours", peer];
+  for (const who of both) await page.evaluate((who) => globalThis.enter(who), who);
+  const timed = await inTurns({ rounds: rounds[load], ours: () => run("ours"), theirs: () => run(peer) });
+  for (const who of both) await page.evaluate((who) => globalThis.leave(who), who);
+  return timed;
 }
 
 /** Every script of a page or a worker, each in one file. */

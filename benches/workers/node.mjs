@@ -1,52 +1,67 @@
 /** The no-op contests in Node: every contestant has two workers, and comlink the one that it is made for. */
 
+import assert from "node:assert/strict";
 import { Worker } from "node:worker_threads";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { Piscina } from "piscina";
 import { WorkerPool } from "tidegate/workers";
 import workerpool from "workerpool";
-import { sideBySide, versionOf } from "../side-by-side.mjs";
-import { bars, loads, sizes, WORKERS } from "./bars.mjs";
+import { inTurns, told, versionOf } from "../side-by-side.mjs";
+import { bars, loads, pairs, rounds, sizes, WORKERS } from "./bars.mjs";
 
 const script = (name) => new URL(`${name}.mjs`, import.meta.url);
 
+const contestants = { ours, workerpool: theirWorkerpool, piscina: theirPiscina, comlink: theirComlink };
+
 export async function inNode() {
-  const ours = new WorkerPool({
+  const rows = [];
+  for (const [load, peers] of Object.entries(bars.node)) {
+    for (const [peer, bar] of Object.entries(peers)) {
+      const timed = [];
+      for (let pair = 0; pair < pairs[load]; pair += 1) timed.push(...(await contest(peer, load)));
+      const bench = `workers: no-ops ${load} in Node`;
+      rows.push(told({ bench, n: sizes[load], peer, version: versionOf(peer), bar, timed }));
+    }
+  }
+  return rows;
+}
+
+/** A pair of fresh contestants. */
+async function contest(peer, load) {
+  const [mine, theirs] = [await entered(contestants.ours()), await entered(contestants[peer]())];
+  const timed = await inTurns({
+    rounds: rounds[load],
+    ours: () => loads[load](mine.noop),
+    theirs: () => loads[load](theirs.noop),
+  });
+  await mine.close();
+  await theirs.close();
+  return timed;
+}
+
+async function entered(contestant) {
+  await contestant.noop();
+  return contestant;
+}
+
+function ours() {
+  const pool = new WorkerPool({
     worker: ({ name }) => new Worker(script("worker-ours"), { name }),
     size: { min: WORKERS, max: WORKERS },
   });
-  await ours.ready;
-  const rows = [];
-  const contestants = {
-    workerpool: theirWorkerpool,
-    piscina: theirPiscina,
-    comlink: theirComlink,
+  let called = 0;
+  return {
+    noop() {
+      called += 1;
+      return pool.run("noop");
+    },
+    async close() {
+      await pool.close();
+      const { mode, submitted, completed, failed, deaths } = pool.metrics();
+      assert.deepEqual([mode, submitted, completed, failed, deaths], ["workers", called, called, 0, 0]);
+    },
   };
-  try {
-    for (const [load, peers] of Object.entries(bars.node)) {
-      for (const [peer, bar] of Object.entries(peers)) {
-        const { noop, close } = contestants[peer]();
-        await noop();
-        rows.push(
-          await sideBySide({
-            bench: `workers: no-ops ${load} in Node`,
-            n: sizes[load],
-            peer,
-            version: versionOf(peer),
-            bar,
-            rounds: 11,
-            ours: () => loads[load](() => ours.run("noop")),
-            theirs: () => loads[load](noop),
-          }),
-        );
-        await close();
-      }
-    }
-  } finally {
-    await ours.close();
-  }
-  return rows;
 }
 
 function theirWorkerpool() {

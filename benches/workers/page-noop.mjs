@@ -5,33 +5,60 @@ import { WorkerPool } from "tidegate/workers";
 import workerpool from "workerpool";
 import { loads, WORKERS } from "./bars.mjs";
 
-const ours = new WorkerPool({
-  worker: ({ name }) => new Worker("/ours.js", { type: "module", name }),
-  size: { min: WORKERS, max: WORKERS },
-});
-const remote = wrap(new Worker("/comlink.js", { type: "module" }));
-const pool = workerpool.pool("/workerpool.js", {
-  workerType: "web",
-  workerOpts: { type: "module" },
-  minWorkers: WORKERS,
-  maxWorkers: WORKERS,
-});
+const contestants = {
+  ours() {
+    const pool = new WorkerPool({
+      worker: ({ name }) => new Worker("/ours.js", { type: "module", name }),
+      size: { min: WORKERS, max: WORKERS },
+    });
+    let called = 0;
+    return {
+      noop() {
+        called += 1;
+        return pool.run("noop");
+      },
+      async close() {
+        await pool.close();
+        const { mode, submitted, completed, failed, deaths } = pool.metrics();
+        const counted = JSON.stringify([mode, submitted, completed, failed, deaths]);
+        const expected = JSON.stringify(["workers", called, called, 0, 0]);
+        if (counted !== expected) throw new Error(`counted ${counted}, expected ${expected}`);
+      },
+    };
+  },
+  comlink() {
+    const worker = new Worker("/comlink.js", { type: "module" });
+    const remote = wrap(worker);
+    return { noop: () => remote.noop(), close: () => worker.terminate() };
+  },
+  workerpool() {
+    const pool = workerpool.pool("/workerpool.js", {
+      workerType: "web",
+      workerOpts: { type: "module" },
+      minWorkers: WORKERS,
+      maxWorkers: WORKERS,
+    });
+    return { noop: () => pool.exec("noop", []), close: () => pool.terminate() };
+  },
+};
 
-const noops = {
-  ours: () => ours.run("noop"),
-  comlink: () => remote.noop(),
-  workerpool: () => pool.exec("noop", []),
+const present = new Map();
+
+globalThis.enter = async (who) => {
+  const contestant = contestants[who]();
+  present.set(who, contestant);
+  await contestant.noop();
 };
 
 /** Runs a load once and gives its milliseconds. */
-globalThis.contest = async (who, load) => {
+globalThis.run = async (who, load) => {
+  const { noop } = present.get(who);
   const began = performance.now();
-  await loads[load](noops[who]);
+  await loads[load](noop);
   return performance.now() - began;
 };
 
-globalThis.readiness = (async () => {
-  await ours.ready;
-  for (const noop of Object.values(noops)) await noop();
-  if (ours.metrics().mode !== "workers") throw new Error("there are no workers in this page");
-})();
+globalThis.leave = async (who) => {
+  await present.get(who).close();
+  present.delete(who);
+};
