@@ -2,7 +2,7 @@
  * `npm run size -- [--json FILE]`: gzip bytes of what each entry point costs a page, wasm and JavaScript apart.
  *
  * An entry is bundled and minified as an application would, and weighed with what it loads at once: what is fetched later,
- * when a deadlock is suspected, is a chunk of its own. A module inlined as base64 is taken out and weighed as the
+ * when a deadlock is suspected, is a chunk of its own. A module that lies in the script as letters is taken out and weighed as the
  * wasm it is; `inlined_gzip` says what the whole script weighs with it inside.
  */
 
@@ -56,11 +56,11 @@ async function weigh({ entry, specifier, names, modules: carried, budget }) {
     logLevel: "warning",
   });
   const script = loadedAtOnce(outputFiles, metafile);
-  const { rest, modules } = withoutModules(script);
-  if (new Set(modules).size < modules.length) throw new PlainError(`${entry} carries one module twice`);
+  const { rest, modules } = await withoutModules(script);
+  if (modules.some((module, at) => modules.slice(0, at).some((other) => other.equals(module)))) throw new PlainError(`${entry} carries one module twice`);
   if (carried !== undefined && modules.length !== carried)
     throw new PlainError(`${entry} carries ${modules.length} modules instead of ${carried}`);
-  const wasm_gzip = modules.reduce((sum, module) => sum + gzip(Buffer.from(module, "base64")), 0);
+  const wasm_gzip = modules.reduce((sum, module) => sum + gzip(module), 0);
   const js_gzip = gzip(rest);
   const total_gzip = wasm_gzip + js_gzip;
   return {
@@ -90,10 +90,13 @@ function loadedAtOnce(files, { outputs }) {
     .join("\n");
 }
 
-/** Takes the base64 of wasm modules (they begin with `\0asm`) out of a script. */
-function withoutModules(script) {
+/** Takes the letters of wasm modules out of a script: long strings that stand for bytes which begin with `\0asm`. */
+async function withoutModules(script) {
+  const { bytesOf } = await import(new URL("../dist/letters.js", import.meta.url));
   const modules = [];
-  const rest = script.replace(/AGFzb[A-Za-z0-9+/=]{1000,}/g, (module) => {
+  const rest = script.replace(/[^"'`\\$<\s]{1000,}/g, (letters) => {
+    const module = Buffer.from(bytesOf(letters));
+    if (!module.subarray(0, 4).equals(Buffer.from("\0asm"))) return letters;
     modules.push(module);
     return "";
   });

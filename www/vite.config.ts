@@ -15,6 +15,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     cssCodeSplit: false,
-    chunkSizeWarningLimit: 2000, // the wasm of the scans, as base64
+    chunkSizeWarningLimit: 2000, // the wasm of the scans, as letters
   },
 });

@@ -1,7 +1,8 @@
-/** Carries the scan module as base64, so that no bundler needs to know of it, and compiles it when it is first needed. */
-import { base64 } from "../generated/scan_base64.js";
+/** Carries the scan module as letters, so that no bundler needs to know of it, and compiles it when it is first needed. */
+import { letters } from "../generated/scan_letters.js";
+import { bytesOf } from "../letters.js";
 import { provide } from "../scan/instance.js";
 
-provide(() => new WebAssembly.Module(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))));
+provide(() => new WebAssembly.Module(bytesOf(letters)));
 
 export * from "../scan/index.js";

@@ -1,7 +1,8 @@
 /** The store module, for browsers, bundlers and whatever else: it lies inside the script. */
-import { base64 } from "../generated/store_base64.js";
+import { letters } from "../generated/store_letters.js";
+import { bytesOf } from "../letters.js";
 
 /** Compiles it, synchronously. */
 export function compile(): WebAssembly.Module {
-  return new WebAssembly.Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)));
+  return new WebAssembly.Module(bytesOf(letters));
 }

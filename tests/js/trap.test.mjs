@@ -13,12 +13,13 @@ import { chromium } from "../conformance/runtimes/browsers.mjs";
 
 const entry = `
 import { load } from "./dist/core.js";
-import { base64 } from "./tests/generated/core_base64.js";
+import { bytesOf } from "./dist/letters.js";
+import { letters } from "./tests/generated/core_letters.js";
 import "./tests/trap/cases.ts";
 import "./tests/trap/store-cases.ts";
 import "./tests/trap/kin-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
-load(new WebAssembly.Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))));
+load(new WebAssembly.Module(bytesOf(letters)));
 `;
 
 /** The cases over the trap build: `last` is what becomes of their results. */

@@ -1,16 +1,14 @@
 //! From a raw wasm module to the files that `js/` imports.
 
 use crate::recipe::Recipe;
-use crate::{bare, panics};
+use crate::{bare, letters, panics};
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use wasm_bindgen_cli_support::Bindgen;
 
-/// Writes glue, module and base64, each with its types, into `out`.
+/// Writes glue, module and the module's letters, each with its types, into `out`.
 ///
 /// Of a module of numbers the glue is [`bare::GLUE`]. Of another, wasm-bindgen's bundler flavour is taken apart: its `_bg.js` holds
 /// the imports and exports and a `__wbg_set_wasm`, so each entry point instantiates the module its own way; the file that
@@ -59,14 +57,14 @@ pub fn module(root: &Path, recipe: &Recipe, compiled: &Path, out: &Path) -> Resu
         format!("{name}_bg.d.wasm.ts"),
         "declare const module: WebAssembly.Module;\nexport default module;\n".into(),
     )?;
-    let encoded = STANDARD.encode(fs::read(&wasm)?);
+    let text = letters::of(&fs::read(&wasm)?);
     write(
-        format!("{name}_base64.js"),
-        format!("export const base64 =\n  \"{encoded}\";\n"),
+        format!("{name}_letters.js"),
+        format!("export const letters =\n  \"{text}\";\n"),
     )?;
     write(
-        format!("{name}_base64.d.ts"),
-        "export declare const base64: string;\n".into(),
+        format!("{name}_letters.d.ts"),
+        "export declare const letters: string;\n".into(),
     )
 }
 

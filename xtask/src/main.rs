@@ -6,6 +6,7 @@
 
 mod bare;
 mod emit;
+mod letters;
 mod panics;
 mod recipe;
 mod stamp;

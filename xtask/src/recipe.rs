@@ -123,8 +123,8 @@ impl Recipe {
             format!("{name}_bg.d.ts"),
             format!("{name}_bg.wasm"),
             format!("{name}_bg.d.wasm.ts"),
-            format!("{name}_base64.js"),
-            format!("{name}_base64.d.ts"),
+            format!("{name}_letters.js"),
+            format!("{name}_letters.d.ts"),
         ]
     }
 }
