@@ -304,7 +304,7 @@ impl Policy for Meetings {
             if what.is_multiple_of(2) {
                 match patience {
                     Some(patience) => drop(own.event.wait_within(patience).await),
-                    None => own.event.wait().await,
+                    None => drop(own.event.wait().await),
                 }
                 return;
             }
@@ -312,10 +312,7 @@ impl Policy for Meetings {
             own.waiting.set(own.waiting.get() + 1);
             leaving.1 = match patience {
                 Some(patience) => own.barrier.wait_within(patience).await.is_ok(),
-                None => {
-                    own.barrier.wait().await;
-                    true
-                }
+                None => own.barrier.wait().await.is_ok(),
             };
             own.passed.set(own.passed.get() + usize::from(leaving.1));
         }

@@ -131,7 +131,7 @@ impl Meetings {
                     self.receive(value);
                 }
             }
-            4 => self.event.wait().await,
+            4 => drop(self.event.wait().await),
             5 => {
                 self.event.set();
                 self.runtime.sleep(micros).await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Lets nobody pass until a number of parties have arrived, then all of them, and begins again.
 ///
 /// Whoever leaves early, by a dropped future or a timeout, gives its place back; the barrier is not broken for the
-/// others, who wait for somebody else instead. Clones are handles of the same barrier.
+/// others, who wait for somebody else instead. [`close`](Self::close) ends waiting. Clones are handles of the same barrier.
 ///
 /// # Examples
 ///
@@ -26,9 +26,10 @@ use std::time::Duration;
 /// let runtime = VirtualRuntime::new();
 /// let barrier = Barrier::new(&Host::new(runtime.clone()), 2)?;
 /// let (first, second) = runtime.block_on(async { futures::join!(barrier.wait(), barrier.wait()) });
+/// let (first, second) = (first?, second?);
 /// assert_eq!((first.generation, second.generation), (0, 0));
 /// assert!(second.is_last && !first.is_last);
-/// # Ok::<(), tidegate::ConfigError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Barrier<R: Runtime>(Rc<Room<R>>);
 
@@ -66,26 +67,23 @@ impl<R: Runtime> Barrier<R> {
 
     /// Arrives, and waits for the others for as long as it takes.
     ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Closed`].
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future gives the place back. One that is dropped after the others have come has been counted: they
     /// have passed.
-    pub async fn wait(&self) -> Passed {
-        match self.wait_for(None).await {
-            Ok(passed) => passed,
-            // Without a limit and without closing nobody is turned away; whoever hears this all the same goes on alone.
-            Err(_) => Passed {
-                generation: self.generation(),
-                is_last: false,
-            },
-        }
+    pub async fn wait(&self) -> Result<Passed, AcquireError> {
+        self.wait_for(None).await.map_err(|refusal| self.0.error(refusal))
     }
 
     /// Arrives, and waits for the others at most for `timeout`.
     ///
     /// # Errors
     ///
-    /// [`AcquireError::QueueTimeout`]; the place has been given back.
+    /// [`AcquireError::QueueTimeout`], and the place has been given back; [`AcquireError::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -94,6 +92,12 @@ impl<R: Runtime> Barrier<R> {
         self.wait_for(Some(timeout))
             .await
             .map_err(|refusal| self.0.error(refusal))
+    }
+
+    /// Ends waiting: those who have arrived, and whoever arrives later, are turned away.
+    pub fn close(&self) {
+        self.0
+            .call(|world, now, id| world.at_barrier(id, |barrier, wakes| barrier.close(now, wakes)));
     }
 
     /// How many parties it takes.
@@ -189,11 +193,24 @@ mod tests {
     fn all_pass_together_and_one_of_each_generation_is_the_last() {
         let (runtime, barrier) = barrier(3);
         let passed = runtime.block_on(join_all((0..6).map(|_| barrier.wait())));
+        let passed: Vec<Passed> = passed.into_iter().map(Result::unwrap).collect();
         for generation in 0..2 {
             let of_generation = passed.iter().filter(|passed| passed.generation == generation);
             assert_eq!(of_generation.clone().count(), 3);
             assert_eq!(of_generation.filter(|passed| passed.is_last).count(), 1);
         }
+    }
+
+    #[test]
+    fn closing_turns_away_who_has_arrived_and_whoever_arrives_later() {
+        let (runtime, barrier) = barrier(2);
+        let mut waits = Box::pin(barrier.wait());
+        assert!(waits.as_mut().now_or_never().is_none());
+        barrier.close();
+        assert_eq!(waits.now_or_never(), Some(Err(AcquireError::Closed)));
+        let late = runtime.block_on(barrier.wait_within(Duration::from_secs(1)));
+        assert_eq!(late, Err(AcquireError::Closed));
+        assert_eq!((barrier.waiting(), barrier.generation()), (0, 0));
     }
 
     #[test]

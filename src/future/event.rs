@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A flag that can be set, cleared and waited for.
 ///
 /// While it is set everybody passes. Setting it lets all who wait go, in the order in which they came; clearing it
-/// afterwards takes nothing back from them. Clones are handles of the same event.
+/// afterwards takes nothing back from them. [`close`](Self::close) ends waiting. Clones are handles of the same event.
 ///
 /// # Examples
 ///
@@ -27,9 +27,9 @@ use std::time::Duration;
 /// let ready = Event::new(&Host::new(runtime.clone()))?;
 /// let setter = ready.clone();
 /// runtime.spawn(async move { setter.set() });
-/// runtime.block_on(ready.wait());
+/// runtime.block_on(ready.wait())?;
 /// assert!(ready.is_set());
-/// # Ok::<(), tidegate::ConfigError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Event<R: Runtime>(Rc<Room<R>>);
 
@@ -61,6 +61,13 @@ impl<R: Runtime> Event<R> {
             .call(|world, _, id| world.at_event(id, |event, _| event.clear()));
     }
 
+    /// Ends waiting: those who wait, and who come later while it is not set, are turned away. It can still be set, and
+    /// whoever finds it set passes.
+    pub fn close(&self) {
+        self.0
+            .call(|world, now, id| world.at_event(id, |event, wakes| event.close(now, wakes)));
+    }
+
     /// Whether it is set.
     pub fn is_set(&self) -> bool {
         self.0
@@ -75,19 +82,22 @@ impl<R: Runtime> Event<R> {
 
     /// Waits until it is set, for as long as it takes.
     ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Closed`].
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves at once; nothing else changes.
-    pub async fn wait(&self) {
-        // Without a limit and without closing, the only end is that it is set.
-        let _set = self.wait_for(None).await;
+    pub async fn wait(&self) -> Result<(), AcquireError> {
+        self.wait_for(None).await.map_err(|refusal| self.0.error(refusal))
     }
 
     /// Waits until it is set, at most for `timeout`.
     ///
     /// # Errors
     ///
-    /// [`AcquireError::QueueTimeout`].
+    /// [`AcquireError::QueueTimeout`], [`AcquireError::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -160,7 +170,7 @@ mod tests {
         for n in 0..3 {
             let (event, order) = (event.clone(), Rc::clone(&order));
             runtime.spawn(async move {
-                event.wait().await;
+                event.wait().await.unwrap();
                 order.borrow_mut().push(n);
             });
         }
@@ -182,6 +192,22 @@ mod tests {
         assert_eq!(runtime.now().as_micros(), 5_000_000);
         event.set();
         assert_eq!(runtime.block_on(event.wait_within(Duration::ZERO)), Ok(()));
+    }
+
+    #[test]
+    fn closing_turns_away_who_waits_and_whoever_finds_it_not_set() {
+        let (runtime, event) = event();
+        let mut waits = Box::pin(event.wait());
+        assert!(waits.as_mut().now_or_never().is_none());
+        event.close();
+        assert_eq!(waits.now_or_never(), Some(Err(AcquireError::Closed)));
+        assert_eq!(runtime.block_on(event.wait()), Err(AcquireError::Closed));
+        event.set();
+        assert_eq!(runtime.block_on(event.wait()), Ok(()));
+        event.clear();
+        let late = runtime.block_on(event.wait_within(Duration::from_secs(1)));
+        assert_eq!(late, Err(AcquireError::Closed));
+        assert_eq!(event.waiting(), 0);
     }
 
     #[test]

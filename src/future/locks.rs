@@ -39,6 +39,8 @@ use names::Names;
 /// name their parents; the youngest of them gets [`LockError::Deadlock`] with the chain. Without an owner nothing is
 /// guessed. Orders that contradict each other are found before they ever deadlock: [`take_inversion`](Self::take_inversion).
 ///
+/// **Closing.** [`close`](Self::close) ends waiting; what is held stays held until it is released.
+///
 /// Clones are handles of the same locks.
 ///
 /// # Examples
@@ -153,7 +155,8 @@ impl<R: Runtime> LockSet<R> {
     ///
     /// # Errors
     ///
-    /// [`LockError::Timeout`] when all of it took too long, [`LockError::Deadlock`]. It holds nothing then.
+    /// [`LockError::Timeout`] when all of it took too long, [`LockError::Deadlock`], [`LockError::Closed`]. It holds
+    /// nothing then.
     ///
     /// # Cancel safety
     ///
@@ -187,7 +190,8 @@ impl<R: Runtime> LockSet<R> {
     ///
     /// # Errors
     ///
-    /// [`LockError::Conflict`] at once for a time-out of zero, [`LockError::Timeout`], [`LockError::Deadlock`].
+    /// [`LockError::Conflict`] at once for a time-out of zero, [`LockError::Timeout`], [`LockError::Deadlock`],
+    /// [`LockError::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -199,6 +203,14 @@ impl<R: Runtime> LockSet<R> {
     ) -> Result<LockGuard<R>, LockError> {
         self.claim(Mode::Unit, self.0.names.numbers(names), options, RESERVE_TIMEOUT)
             .await
+    }
+
+    /// Ends waiting: those who wait, and whoever asks later and would have to, are turned away. Guards keep their locks
+    /// until they are dropped.
+    pub fn close(&self) {
+        self.0.room.call(|world, now, id| {
+            world.at_locks(now, id, |locks, graph, wakes| locks.close(now, graph, wakes))
+        });
     }
 
     /// Whether somebody holds a lock.
@@ -327,6 +339,7 @@ impl<R: Runtime> LockSet<R> {
                 taken,
                 after: limit.unwrap_or(Duration::MAX),
             },
+            Refusal::Closed => LockError::Closed,
             _ => LockError::Conflict { wanted, taken },
         }
     }

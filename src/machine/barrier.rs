@@ -21,7 +21,7 @@ pub enum Arrival {
     },
     /// Others are missing; a wake will follow.
     Waiting(Ticket),
-    /// Others are missing, and the caller would not wait. It does not count as arrived.
+    /// Others are missing and the caller would not wait, or the barrier is closed. It does not count as arrived.
     Refused(Refusal),
 }
 
@@ -30,6 +30,7 @@ pub enum Arrival {
 pub struct Barrier {
     parties: u32,
     generation: u64,
+    closed: bool,
     waiters: Crowd,
 }
 
@@ -46,6 +47,7 @@ impl Barrier {
         Ok(Self {
             parties,
             generation: 0,
+            closed: false,
             waiters: Crowd::new(),
         })
     }
@@ -53,6 +55,9 @@ impl Barrier {
     /// Arrives.
     pub fn arrive(&mut self, now: Instant, patience: Patience, wakes: &mut Wakes) -> Arrival {
         self.on_deadline(now, wakes);
+        if self.closed {
+            return Arrival::Refused(Refusal::Closed);
+        }
         if self.waiters.len() + 1 >= self.parties as usize {
             let generation = self.generation;
             self.generation += 1;
@@ -68,6 +73,13 @@ impl Barrier {
     /// Leaves before the others have come.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<(), StaleTicket> {
         self.waiters.leave(ticket)
+    }
+
+    /// Ends waiting: those who have arrived are turned away, and so is whoever arrives later.
+    pub fn close(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.on_deadline(now, wakes);
+        self.closed = true;
+        self.waiters.refuse(Refusal::Closed, wakes);
     }
 
     /// Turns away those who have waited as long as they would. Spurious calls do nothing.
@@ -99,6 +111,7 @@ impl Barrier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::wakes::Why;
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -145,6 +158,22 @@ mod tests {
         barrier.on_deadline(Instant::from_micros(5), &mut wakes);
         assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(stays));
         assert_eq!(barrier.waiting(), 0);
+    }
+
+    #[test]
+    fn closing_turns_away_who_has_arrived_and_the_last_one_too() {
+        let (mut barrier, mut wakes) = (Barrier::new(2).unwrap(), Wakes::new());
+        let first = waiting(barrier.arrive(Instant::ZERO, Patience::Micros(9), &mut wakes));
+        barrier.close(Instant::from_micros(8), &mut wakes);
+        let wake = wakes.pop().map(|wake| (wake.ticket, wake.why));
+        assert_eq!(wake, Some((first, Why::Refused(Refusal::Closed))));
+        for _ in 0..2 {
+            let late = barrier.arrive(Instant::from_micros(8), Patience::Forever, &mut wakes);
+            assert_eq!(late, Arrival::Refused(Refusal::Closed));
+        }
+        assert!(wakes.is_empty());
+        assert_eq!((barrier.waiting(), barrier.generation()), (0, 0));
+        assert_eq!(barrier.next_deadline(), None);
     }
 
     proptest! {

@@ -45,11 +45,12 @@ impl Crowd {
 
     /// Lets everybody go, in the order in which they came.
     pub fn go(&mut self, wakes: &mut Wakes) {
-        let waiters = &mut self.waiters;
-        while let Some((_, ticket)) = self.line.pop(|ticket| waiters.contains(ticket)) {
-            waiters.leave(ticket);
-            wakes.push(ticket, Why::Granted);
-        }
+        self.release(Why::Granted, wakes);
+    }
+
+    /// Turns everybody away, in the order in which they came.
+    pub fn refuse(&mut self, refusal: Refusal, wakes: &mut Wakes) {
+        self.release(Why::Refused(refusal), wakes);
     }
 
     /// Turns away those who have waited as long as they would. Spurious calls do nothing.
@@ -72,5 +73,13 @@ impl Crowd {
     /// Whether nobody does.
     pub fn is_empty(&self) -> bool {
         self.waiters.is_empty()
+    }
+
+    fn release(&mut self, why: Why, wakes: &mut Wakes) {
+        let waiters = &mut self.waiters;
+        while let Some((_, ticket)) = self.line.pop(|ticket| waiters.contains(ticket)) {
+            waiters.leave(ticket);
+            wakes.push(ticket, why);
+        }
     }
 }

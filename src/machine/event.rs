@@ -1,7 +1,8 @@
 //! An event: set, cleared, waited for.
 //!
 //! While it is set everybody passes; setting it lets all who wait go at once, in the order in which they came.
-//! Clearing it afterwards takes nothing back from them.
+//! Clearing it afterwards takes nothing back from them. Closing it ends waiting, not the flag: whoever finds it set
+//! passes a closed one too.
 
 use super::crowd::Crowd;
 use super::permits::Patience;
@@ -16,7 +17,7 @@ pub enum Wait {
     Passed,
     /// It is not; a wake will follow.
     Waiting(Ticket),
-    /// It is not, and the caller would not wait.
+    /// It is not, and the caller would not wait, or nobody may any more.
     Refused(Refusal),
 }
 
@@ -24,6 +25,7 @@ pub enum Wait {
 #[derive(Clone, Debug, Default)]
 pub struct Event {
     set: bool,
+    closed: bool,
     waiters: Crowd,
 }
 
@@ -38,6 +40,9 @@ impl Event {
         self.on_deadline(now, wakes);
         if self.set {
             return Wait::Passed;
+        }
+        if self.closed {
+            return Wait::Refused(Refusal::Closed);
         }
         match self.waiters.join(now, patience) {
             Ok(ticket) => Wait::Waiting(ticket),
@@ -55,6 +60,13 @@ impl Event {
     /// Clears it: whoever comes from now on waits.
     pub fn clear(&mut self) {
         self.set = false;
+    }
+
+    /// Ends waiting: those who wait are turned away, and so is whoever comes while it is not set.
+    pub fn close(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.on_deadline(now, wakes);
+        self.closed = true;
+        self.waiters.refuse(Refusal::Closed, wakes);
     }
 
     /// Whether it is set.
@@ -135,6 +147,27 @@ mod tests {
             Some(Why::Refused(Refusal::QueueTimeout))
         );
         assert_eq!(event.cancel(ticket), Err(StaleTicket));
+    }
+
+    #[test]
+    fn closing_turns_away_who_waits_and_whoever_would_have_to() {
+        let (mut event, mut wakes) = (Event::new(), Wakes::new());
+        let late = waiting(event.wait(Instant::ZERO, Patience::Micros(5), &mut wakes));
+        let waits = waiting(event.wait(Instant::ZERO, Patience::Micros(6), &mut wakes));
+        event.close(Instant::from_micros(5), &mut wakes);
+        let refused = |ticket, refusal| Some((ticket, Why::Refused(refusal)));
+        let mut next = || wakes.pop().map(|wake| (wake.ticket, wake.why));
+        assert_eq!(next(), refused(late, Refusal::QueueTimeout));
+        assert_eq!(next(), refused(waits, Refusal::Closed));
+        assert_eq!(next(), None);
+        let closed = Wait::Refused(Refusal::Closed);
+        let wait = |event: &mut Event| event.wait(Instant::ZERO, Patience::Forever, &mut Wakes::new());
+        assert_eq!(wait(&mut event), closed);
+        event.set(Instant::ZERO, &mut wakes);
+        assert_eq!(wait(&mut event), Wait::Passed);
+        event.clear();
+        assert_eq!(wait(&mut event), closed);
+        assert_eq!((event.waiting(), event.next_deadline()), (0, None));
     }
 
     proptest! {

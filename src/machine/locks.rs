@@ -75,8 +75,8 @@ pub enum Answer {
     Granted(Ticket),
     /// A wake will follow.
     Waiting(Ticket),
-    /// Turned away: `NotNow` (ordered) or `Conflict` (unit) if the caller would not wait, `Deadlock` if waiting would
-    /// have closed a cycle. [`LockSet::take_report`] has the rest.
+    /// Turned away: `NotNow` (ordered) or `Conflict` (unit) if the caller would not wait, `Closed` if nobody may any
+    /// more, `Deadlock` if waiting would have closed a cycle. [`LockSet::take_report`] has the rest.
     Refused(Refusal),
 }
 
@@ -97,6 +97,7 @@ pub struct LockSet {
     fellows: VecDeque<Ticket>,
     reports: VecDeque<(Ticket, Report)>,
     latest: Option<Report>,
+    closed: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -204,7 +205,9 @@ impl LockSet {
             stage: Stage::Held,
         };
         let waits = !matches!(claim.patience, Patience::None | Patience::Micros(0));
+        let waits = waits && !self.closed;
         let refusal = match claim.mode {
+            _ if self.closed => Refusal::Closed,
             Mode::Ordered => Refusal::NotNow,
             Mode::Unit => Refusal::Conflict,
         };
@@ -296,6 +299,33 @@ impl LockSet {
         self.withdraw(&lease, &mut step);
         self.settle(&mut step);
         Ok(())
+    }
+
+    /// Ends waiting: those who wait are turned away and give back what they have so far, and so is whoever asks later
+    /// and would have to wait. Leases stay until they are released.
+    pub fn close(&mut self, now: Instant, graph: &mut WaitFor, wakes: &mut Wakes) {
+        self.on_deadline(now, graph, wakes);
+        self.closed = true;
+        let mut waiting: Vec<(u64, Ticket)> = self
+            .leases
+            .iter()
+            .filter_map(|(ticket, lease)| match lease.stage {
+                Stage::Ordered { arrival, .. } | Stage::Unit { arrival, .. } => Some((arrival, ticket)),
+                Stage::Held => None,
+            })
+            .collect();
+        waiting.sort_unstable();
+        // All of them first: what one gives back is not for another that goes too.
+        let gone: Vec<(Ticket, Lease)> = waiting
+            .into_iter()
+            .filter_map(|(_, ticket)| Some((ticket, self.leases.leave(ticket)?)))
+            .collect();
+        let mut step = Step { now, graph, wakes };
+        for (ticket, lease) in gone {
+            self.withdraw(&lease, &mut step);
+            step.wakes.push(ticket, Why::Refused(Refusal::Closed));
+        }
+        self.settle(&mut step);
     }
 
     /// Turns away a waiter that the graph chose as the one to give way.

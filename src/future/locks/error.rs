@@ -37,6 +37,8 @@ pub enum LockError {
         /// Who waits for whom.
         chain: Vec<DeadlockStep>,
     },
+    /// The set is closed, and they are not free.
+    Closed,
 }
 
 impl LockError {
@@ -46,6 +48,7 @@ impl LockError {
             Self::Timeout { .. } => "TIMEOUT",
             Self::Conflict { .. } => "CONFLICT",
             Self::Deadlock { .. } => "DEADLOCK",
+            Self::Closed => "CLOSED",
         }
     }
 }
@@ -81,6 +84,7 @@ impl fmt::Display for LockError {
                 }
                 Ok(())
             }
+            Self::Closed => f.write_str("The locks are closed"),
         }
     }
 }

@@ -95,6 +95,43 @@ fn reserving_gives_up_after_thirty_seconds_holds_nothing_before_and_conflicts_at
 }
 
 #[test]
+fn closing_turns_away_who_waits_and_whoever_would_have_to_and_leaves_guards_alone() {
+    let (runtime, _, locks) = house();
+    let held = locks.try_acquire(["b"], plain()).unwrap();
+    let mut waits = Box::pin(locks.acquire(["a", "b"], plain()));
+    let mut behind = Box::pin(locks.acquire(["a"], plain()));
+    assert!(waits.as_mut().now_or_never().is_none());
+    assert!(behind.as_mut().now_or_never().is_none());
+    locks.close();
+    assert_eq!(waits.now_or_never().unwrap().unwrap_err(), LockError::Closed);
+    // What the first gave back was not for the second.
+    assert_eq!(behind.now_or_never().unwrap().unwrap_err(), LockError::Closed);
+    for timeout in [Duration::ZERO, Duration::from_secs(1)] {
+        let options = plain().timeout(timeout);
+        assert_eq!(
+            runtime
+                .block_on(locks.acquire(["b"], options))
+                .unwrap_err()
+                .code(),
+            "CLOSED"
+        );
+        assert_eq!(
+            runtime
+                .block_on(locks.reserve(["b"], options))
+                .unwrap_err()
+                .code(),
+            "CLOSED"
+        );
+    }
+    assert!(locks.try_acquire(["b"], plain()).is_none());
+    assert_eq!(runtime.now().as_micros(), 0, "at once");
+    assert!(held.is_held());
+    drop(held);
+    let free = runtime.block_on(locks.acquire(["a", "b"], plain())).unwrap();
+    assert_eq!(free.names().count(), 2);
+}
+
+#[test]
 fn an_owner_passes_what_it_holds() {
     let (runtime, host, locks) = house();
     let owner = Owner::new(&host);

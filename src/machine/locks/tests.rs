@@ -105,6 +105,37 @@ fn waiting(answer: Answer) -> Ticket {
 }
 
 #[test]
+fn closing_turns_away_all_who_wait_in_the_order_in_which_they_came() {
+    let mut bench = Bench::default();
+    let Answer::Granted(held) = bench.acquire(&[B], Some(1)) else {
+        panic!("B is free")
+    };
+    let waits = [
+        bench.acquire(&[A, B], None),
+        bench.reserve(&[A, B], None),
+        bench.acquire(&[A], None),
+    ];
+    bench.set.close(bench.now, &mut bench.graph, &mut bench.wakes);
+    for wait in waits {
+        let Some(wake) = bench.wakes.pop() else {
+            panic!("{wait:?} is told nothing")
+        };
+        assert_eq!(wait, Answer::Waiting(wake.ticket));
+        assert_eq!(wake.why, Why::Refused(Refusal::Closed));
+    }
+    assert!(bench.wakes.is_empty());
+    assert_eq!((bench.set.waiting(A), bench.set.waiting(B)), (0, 0));
+    assert_eq!((bench.set.taken(), bench.set.next_deadline()), (1, None));
+    let closed = Answer::Refused(Refusal::Closed);
+    assert_eq!(bench.acquire(&[B], None), closed);
+    assert_eq!(bench.reserve(&[A, B], None), closed);
+    // Its owner passes, and who need not wait is served.
+    assert!(matches!(bench.acquire(&[B], Some(1)), Answer::Granted(_)));
+    assert!(matches!(bench.reserve(&[A], None), Answer::Granted(_)));
+    bench.release(held);
+}
+
+#[test]
 fn a_lock_tells_who_holds_it_how_many_wait_and_when_it_is_nobodys() {
     let mut bench = Bench::default();
     assert!(bench.set.is_idle(A));
