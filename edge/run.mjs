@@ -1,6 +1,6 @@
 /**
- * `npm run edge [-- --allow "example.com *.example.org"]`: the worker of this folder in workerd on this machine, with its Durable Objects, and a
- * token for this run.
+ * `npm run edge [-- --allow "example.com *.example.org"] [--port N]`: the worker of this folder in workerd on this machine, with its Durable Objects, its
+ * queue, and a token for this run.
  */
 
 import { randomUUID } from "node:crypto";
@@ -11,14 +11,20 @@ import { ensure, packages } from "../setup/needs.mjs";
 import { main } from "../setup/step.mjs";
 
 await main(async () => {
-  const { allow = "" } = readFlags({ allow: { kind: "text" } });
+  const { allow = "", port = 0 } = readFlags({
+    allow: { kind: "text" },
+    port: { kind: "integer", min: 0, max: 65_535 },
+  });
   await ensure(...buildNeeds, packages("tests", "workerd"));
   await buildWasm();
   await buildPackage();
   const { serve } = await import("../tests/edge/serve.mjs");
+  const { LocalQueue } = await import("../tests/edge/queue.mjs");
   const token = randomUUID();
   const worker = await serve("edge", readFileSync(new URL("worker.js", import.meta.url), "utf8"), {
-    objects: ["CoordinatorObject"],
+    objects: ["CoordinatorObject", "ScanJobObject"],
+    queue: new LocalQueue(),
+    port,
     vars: { TOKENS: token, ALLOW: allow, ORIGINS: "" },
   });
   console.log(
@@ -26,6 +32,9 @@ await main(async () => {
   );
   console.log(
     `curl -N -H "authorization: Bearer ${token}" -d '{"targets":["https://example.com/"]}' ${worker.url}/scan`,
+  );
+  console.log(
+    `curl -H "authorization: Bearer ${token}" -d '{"targets":["https://example.com/"]}' ${worker.url}/scans`,
   );
   await new Promise(() => {});
 });

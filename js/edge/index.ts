@@ -38,7 +38,12 @@ export type {
   WriteRequest,
 } from "./ledger.js";
 export { CoordinatorObject, type ObjectState } from "./object.js";
+export { type QueueConsumerOptions, queueConsumer, type ScanBatch } from "./queue-consumer.js";
 export { type ScanHandlerOptions, type ScannerClass, scanHandler } from "./scan-handler.js";
+export { type ScanJobEnvironment, ScanJobObject, type ScanJobState, type ScanQueue } from "./scan-job.js";
+export type { ScanStatus, Sql } from "./scan-journal.js";
+export type { RefusedTarget, ShardMessage } from "./scan-plan.js";
+export type { ScansOptions } from "./scans.js";
 export { SharedBreaker, type SharedBreakerOptions } from "./shared-breaker.js";
 export { type SharedLock, SharedLocks, type SharedLocksOptions } from "./shared-locks.js";
 export { SharedPool, type SharedPoolMetrics, type SharedPoolOptions } from "./shared-pool.js";

@@ -9,6 +9,7 @@ import type { Lease } from "../work.js";
 import type { Coordinator } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
 import { readOrder, refusal } from "./scan-order.js";
+import { Scans, type ScansOptions } from "./scans.js";
 import { SharedRate } from "./shared-rate.js";
 import { Tokens } from "./tokens.js";
 
@@ -35,6 +36,8 @@ export interface ScanHandlerOptions {
   maxTargets?: number;
   /** Scans that run at once in this isolate. @default 4 */
   concurrency?: number;
+  /** Scans of many shards, by a queue and Durable Objects. @default none are made */
+  scans?: ScansOptions;
   /** Origins of pages that may call, exactly as a browser names them. @default none */
   origins?: readonly string[];
   /** The options of each scan, apart from what the request says. */
@@ -49,11 +52,15 @@ interface Limiter {
 const LONGEST_ORDER = 262_144;
 
 /**
- * Answers `POST /scan`, `GET /metrics` and `GET /healthz`, and gives nothing for other paths.
+ * Answers `POST /scan`, `GET /metrics` and `GET /healthz`, with `scans` also `POST /scans` and what is below it, and gives nothing for other paths.
  *
  * `POST /scan` with `{ "targets": ["https://…"], "plugins": […] }` answers one JSON object a line as results come (NDJSON): the events of
  * a `Scanner`, and `{ "type": "refused", "target", "reason" }` for what may not be contacted. What a target said is only ever text in JSON.
  * A client that leaves ends its scan. Only passive scans are made.
+ *
+ * `POST /scans` takes the same and answers 202 with the scan's `id` and with what is refused. `GET /scans/:id` says how far it is, `/events` tells
+ * it while it happens (server-sent events, taken up after `Last-Event-ID`), and `/report?format=` what was found. `DELETE` ends what runs, and forgets
+ * what has ended. Whoever bears another token is told that there is no such scan.
  *
  * @throws TypeError where an option is not what it should be; the message names it
  * @example
@@ -85,6 +92,7 @@ export function scanHandler(
   const known = new Tokens(tokens);
   const guard = new TargetGuard(options.targets);
   const maxTargets = integer("maxTargets", options.maxTargets ?? 100, 1);
+  const scans = options.scans === undefined ? undefined : new Scans(options.scans, Scanner, guard, scan);
   const pool = new Pool({
     name: "scans",
     concurrency: integer("concurrency", options.concurrency ?? 4, 1),
@@ -97,10 +105,12 @@ export function scanHandler(
       : new SharedRate(coordinator, { name, ...rate, block: 1 });
   });
 
+  const tooMany = () => refusal(429, "too many scans", rate.per / rate.limit);
+
   async function start(request: Request, limiter: Limiter): Promise<Response> {
     const order = await readOrder(request, maxTargets, LONGEST_ORDER);
     if (typeof order === "string") return refusal(400, order);
-    if (!(await limiter.tryAcquire())) return refusal(429, "too many scans", rate.per / rate.limit);
+    if (!(await limiter.tryAcquire())) return tooMany();
     const lease = pool.tryAcquire();
     if (lease === undefined) return refusal(503, "other scans are running", pool.turnover);
     const admitted: string[] = [];
@@ -131,10 +141,14 @@ export function scanHandler(
   async function answer(request: Request): Promise<Response | undefined> {
     const { pathname } = new URL(request.url);
     if (pathname === "/healthz") return new Response("ok\n", { headers: { "content-type": "text/plain" } });
-    if (pathname !== "/scan" && pathname !== "/metrics") return undefined;
+    const isOfScans = scans !== undefined && Scans.has(pathname);
+    if (pathname !== "/scan" && pathname !== "/metrics" && !isOfScans) return undefined;
     const index = await known.bearer(request);
     const limiter = index === undefined ? undefined : limiters[index];
     if (limiter === undefined) return refusal(401, "a token is needed");
+    const owner = `token ${index}`;
+    const mayStart = async () => ((await limiter.tryAcquire()) ? undefined : tooMany());
+    if (isOfScans) return scans.answer(request, { owner, mayStart });
     const wanted = pathname === "/scan" ? "POST" : "GET";
     if (request.method !== wanted) return refusal(405, `${wanted} it is`);
     if (pathname === "/scan") return start(request, limiter);
@@ -149,8 +163,8 @@ export function scanHandler(
     if (request.method === "OPTIONS" && isAllowed)
       return withHeaders(new Response(null, { status: 204 }), {
         "access-control-allow-origin": origin,
-        "access-control-allow-methods": "GET, POST",
-        "access-control-allow-headers": "authorization, content-type",
+        "access-control-allow-methods": "GET, POST, DELETE",
+        "access-control-allow-headers": "authorization, content-type, last-event-id",
         "access-control-max-age": "600",
       });
     const response = await answer(request);

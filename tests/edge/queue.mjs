@@ -48,7 +48,13 @@ export class LocalQueue {
       const { messages } =
         request.url === "/batch" ? JSON.parse(body) : { messages: [{ body: body.toString("base64") }] };
       for (const message of messages) this.#keep(message, Number(request.headers["x-msg-delay-secs"] ?? 0));
-      response.end();
+      // What a queue answers; workerd insists on it.
+      const metrics = {
+        backlogCount: this.#waiting.length,
+        backlogBytes: 0,
+        oldestMessageTimestamp: this.#waiting[0]?.timestamp ?? 0,
+      };
+      response.end(JSON.stringify({ metadata: { metrics } }));
     }).listen(0, "127.0.0.1");
     await new Promise((resolve) => this.#server.once("listening", resolve));
     return `127.0.0.1:${this.#server.address().port}`;

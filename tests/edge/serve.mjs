@@ -29,7 +29,17 @@ export async function version() {
 export async function serve(
   name,
   entry,
-  { date = CURRENT, flags = [], isolates = 1, objects = [], vars = {}, outside, queue, before } = {},
+  {
+    date = CURRENT,
+    flags = [],
+    isolates = 1,
+    objects = [],
+    vars = {},
+    outside,
+    queue,
+    port = 0,
+    before,
+  } = {},
 ) {
   const { folder, wasm } = await link(name, entry, ["workerd", "worker", "import"], before);
   const config = join(folder, "config.capnp");
@@ -37,7 +47,7 @@ export async function serve(
   rmSync(disk, { recursive: true, force: true });
   mkdirSync(disk);
   const sendsTo = await queue?.listen();
-  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, disk }));
+  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, port, disk }));
   let running = await start(config, isolates, queue);
   return {
     get url() {
@@ -58,7 +68,7 @@ export async function serve(
   };
 }
 
-function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, disk }) {
+function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, port, disk }) {
   const modules = [
     `(name = "main.js", esModule = embed "main.js")`,
     ...wasm.map((file) => `(name = "${file}", wasm = embed "${file}")`),
@@ -79,7 +89,7 @@ function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, d
   bindings = [${bindings.join(", ")}],${more}
 )`;
   const numbers = Array.from({ length: isolates }, (_, index) => index);
-  const socket = 'address = "127.0.0.1:0", http = ()';
+  const socket = (at) => `address = "127.0.0.1:${at}", http = ()`;
   const namespaces = objects.map(
     (each) => `(className = ${text(each)}, uniqueKey = ${text(each)}, enableSql = true)`,
   );
@@ -102,8 +112,10 @@ const config :Workerd.Config = (
     }
   ],
   sockets = [${[
-    ...numbers.map((index) => `(name = "http${index}", ${socket}, service = "main${index}")`),
-    ...(sendsTo === undefined ? [] : [`(name = "delivers", ${socket}, service = "delivers")`]),
+    ...numbers.map(
+      (index) => `(name = "http${index}", ${socket(index === 0 ? port : 0)}, service = "main${index}")`,
+    ),
+    ...(sendsTo === undefined ? [] : [`(name = "delivers", ${socket(0)}, service = "delivers")`]),
   ].join(", ")}],
 );
 const delivers :Workerd.Worker = (

@@ -1,0 +1,430 @@
+/** The truth about one scan: which shard is where, and every result, in SQLite. Time is an argument; nothing waits in here. */
+
+import type { Level, PluginResult, Report } from "../scan/types.js";
+import {
+  type Claim,
+  neverRan,
+  type RefusedTarget,
+  type ScanPlan,
+  type ShardWord,
+  shardsOf,
+} from "./scan-plan.js";
+
+/** What is needed of the storage of a Durable Object. */
+export interface Sql {
+  exec(query: string, ...values: unknown[]): { toArray(): Record<string, unknown>[] };
+}
+
+/** How far a scan is. */
+export interface ScanStatus {
+  id: string;
+  state: "running" | "done" | "cancelled";
+  created: number;
+  /** `null` while it runs. */
+  finished: number | null;
+  plugins: string[];
+  /** Plugin runs: recorded of all. */
+  done: number;
+  total: number;
+  targets: number;
+  targetsDone: number;
+  shards: { waiting: number; running: number; done: number };
+  refused: number;
+  /** Milliseconds to go, if it goes on like this; `null` while nothing is known. */
+  eta: number | null;
+  summary: Report["summary"];
+}
+
+/** One thing that happened, by its number. */
+export interface JournalEntry {
+  seq: number;
+  kind: "refused" | "result";
+  json: string;
+}
+
+/** What changes while a scan runs; one row. */
+interface Standing {
+  state: ScanStatus["state"];
+  finished: number | null;
+  done: number;
+  targetsDone: number;
+  reachable: number;
+  runs: Report["summary"]["runs"];
+  findings: Report["summary"]["findings"];
+}
+
+type Plan = Omit<ScanPlan, "refused">;
+
+/** Shards are sent at most that many at a time: what a batch of a queue takes. */
+const MOST_SENT = 100;
+/** A consumer that ended so often without a result is given one target at a time, to find the one that ends it. */
+const FRUITLESS_ALONE = 2;
+/** And the one that is alone with it so often is recorded as failed. */
+const FRUITLESS = 5;
+/** The longest result that is kept: a row holds 2 MB. */
+const LONGEST_RESULT = 1_000_000;
+
+const SCHEMA = `
+CREATE TABLE kept (key TEXT PRIMARY KEY, json TEXT NOT NULL);
+CREATE TABLE target (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, shard INTEGER NOT NULL, todo INTEGER NOT NULL);
+CREATE INDEX target_by_shard ON target (shard, todo);
+CREATE TABLE shard (
+  number INTEGER PRIMARY KEY, state TEXT NOT NULL, due INTEGER NOT NULL, sends INTEGER NOT NULL, fruitless INTEGER NOT NULL,
+  holder TEXT, error TEXT
+);
+CREATE INDEX shard_by_due ON shard (state, due);
+CREATE TABLE journal (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, position INTEGER, plugin TEXT, json TEXT NOT NULL, UNIQUE (position, plugin)
+);`;
+
+export class ScanJournal {
+  readonly #sql: Sql;
+  #plan: Plan | undefined;
+  #standing: Standing | undefined;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    const [table] = this.#rows("SELECT name FROM sqlite_master WHERE name = 'kept'");
+    if (table === undefined) return;
+    this.#plan = this.#kept<Plan>("plan");
+    this.#standing = this.#kept<Standing>("standing");
+  }
+
+  get plan(): Plan | undefined {
+    return this.#plan;
+  }
+
+  get isOver(): boolean {
+    return this.#standing?.state !== "running";
+  }
+
+  /** Begins; a plan that comes twice begins once. */
+  begin(plan: ScanPlan, now: number): void {
+    if (this.#plan !== undefined) return;
+    this.#sql.exec(SCHEMA);
+    const { refused, ...rest } = plan;
+    const { targets } = plan.report;
+    const places = new Map(targets.map((target, position) => [target, position]));
+    for (const [shard, those] of shardsOf(targets, plan.shard).entries()) {
+      this.#sql.exec("INSERT INTO shard VALUES (?, 'waiting', ?, 0, 0, NULL, NULL)", shard, now);
+      for (const target of those)
+        this.#sql.exec(
+          "INSERT INTO target VALUES (?, ?, ?, ?)",
+          places.get(target),
+          target,
+          shard,
+          plan.report.plugins.length,
+        );
+    }
+    for (const each of refused)
+      this.#sql.exec("INSERT INTO journal (kind, json) VALUES ('refused', ?)", JSON.stringify(each));
+    this.#plan = { ...rest, report: { ...rest.report, targets: [], results: [], started: now } };
+    this.#keep("plan", this.#plan);
+    const { runs, findings } = plan.report.summary;
+    this.#stand({ state: "running", finished: null, done: 0, targetsDone: 0, reachable: 0, runs, findings });
+  }
+
+  /** The shards that somebody must be told of: those that wait, those whose message seems lost, those whose consumer is silent. */
+  unsent(now: number): number[] {
+    if (this.isOver) return [];
+    this.#sql.exec("UPDATE shard SET state = 'waiting' WHERE state IN ('sent', 'held') AND due <= ?", now);
+    return this.#rows(
+      "SELECT number FROM shard WHERE state = 'waiting' AND due <= ? ORDER BY number LIMIT ?",
+      now,
+      MOST_SENT,
+    ).map(({ number }) => number as number);
+  }
+
+  /** They are in the queue; who never hears of them is told again, ever later. */
+  sent(shards: readonly number[], now: number): void {
+    const patience = 10 * this.#begun.plan.lease;
+    for (const shard of shards)
+      this.#sql.exec(
+        `UPDATE shard SET state = 'sent', due = ? + ? * (1 << MIN(sends, 6)), sends = sends + 1
+        WHERE number = ? AND state = 'waiting'`,
+        now,
+        patience,
+        shard,
+      );
+  }
+
+  /** The queue did not take them. */
+  notSent(shards: readonly number[], until: number): void {
+    for (const shard of shards)
+      this.#sql.exec("UPDATE shard SET due = ? WHERE number = ? AND state = 'waiting'", until, shard);
+  }
+
+  /** Gives a shard to a consumer, for as long as it goes on to say something. Asked twice, it is the same. */
+  claim({ shard, holder }: ShardWord, now: number): Claim {
+    const { plan } = this.#begun;
+    const [row] = this.#rows(
+      "SELECT state, due, fruitless, holder, error FROM shard WHERE number = ?",
+      shard,
+    );
+    if (this.isOver || row === undefined || row.state === "done") return { kind: "over" };
+    const isOthers = row.state === "held" && row.holder !== holder;
+    if (isOthers && (row.due as number) > now) return { kind: "held" };
+    const isAgain = row.state === "held" && row.holder === holder;
+    let fruitless = (row.fruitless as number) + (isAgain ? 0 : 1);
+    let todo = this.#todo(shard);
+    while (fruitless > FRUITLESS && todo[0] !== undefined) {
+      this.#fail(todo[0].name, `Its consumer ended ${FRUITLESS} times without a result: ${row.error}`, now);
+      fruitless = FRUITLESS_ALONE + 1;
+      todo = this.#todo(shard);
+    }
+    if (todo.length === 0) {
+      this.finish({ shard, holder }, now);
+      return { kind: "over" };
+    }
+    if (fruitless > FRUITLESS_ALONE) todo = todo.slice(0, 1);
+    this.#sql.exec(
+      "UPDATE shard SET state = 'held', due = ?, fruitless = ?, holder = ? WHERE number = ?",
+      now + plan.lease,
+      fruitless,
+      holder,
+      shard,
+    );
+    const targets = todo.map(({ name }) => name);
+    const results = todo.flatMap(({ position }) =>
+      this.#rows("SELECT json FROM journal WHERE position = ?", position).map(
+        ({ json }) => JSON.parse(json as string) as PluginResult,
+      ),
+    );
+    const { plugins } = plan.report;
+    const report = { ...plan.report, targets, results };
+    return { kind: "granted", lease: plan.lease, plugins, levels: plan.levels, targets, report };
+  }
+
+  /**
+   * Records results, each once by target and plugin, whoever brings them: what is true does not cease to be because its consumer was
+   * taken for dead. Whether the consumer is to go on.
+   */
+  record({ shard, holder }: ShardWord, results: readonly PluginResult[], now: number): boolean {
+    if (this.isOver) return false;
+    const news = results.filter((result) => this.#append(result)).length;
+    if (news > 0) {
+      this.#stand(this.#begun.standing);
+      // Once alone, always alone: the one that ends consumers is still among them.
+      this.#sql.exec(
+        "UPDATE shard SET fruitless = CASE WHEN fruitless > ? THEN ? ELSE 0 END WHERE number = ?",
+        FRUITLESS_ALONE,
+        FRUITLESS_ALONE,
+        shard,
+      );
+    }
+    return (
+      this.#rows(
+        "UPDATE shard SET due = ? WHERE number = ? AND state = 'held' AND holder = ? RETURNING number",
+        now + this.#begun.plan.lease,
+        shard,
+        holder,
+      ).length > 0
+    );
+  }
+
+  /** The consumer is through: true if nothing of the shard is left. */
+  finish({ shard, holder }: ShardWord, now: number): boolean {
+    if (this.isOver) return true;
+    if (this.#todo(shard).length > 0) {
+      this.#release(shard, holder, now, null);
+      return false;
+    }
+    this.#sql.exec("UPDATE shard SET state = 'done' WHERE number = ?", shard);
+    const [left] = this.#rows("SELECT number FROM shard WHERE state <> 'done' LIMIT 1");
+    if (left === undefined) this.#stand({ ...this.#begun.standing, state: "done", finished: now });
+    return true;
+  }
+
+  /** The consumer failed. The shard waits longer each time. */
+  release({ shard, holder }: ShardWord, error: string, now: number): void {
+    const [row] = this.#rows("SELECT fruitless FROM shard WHERE number = ?", shard);
+    const pause = 100 * 4 ** Math.max(0, ((row?.fruitless as number | undefined) ?? 1) - 1);
+    this.#release(shard, holder, now + Math.min(pause, this.#begun.plan.lease), error.slice(0, 500));
+  }
+
+  cancel(now: number): void {
+    if (!this.isOver) this.#stand({ ...this.#begun.standing, state: "cancelled", finished: now });
+  }
+
+  /** When something must be done although nobody asks. */
+  get nextDeadline(): number {
+    const { plan, standing } = this.#begun;
+    if (standing.finished !== null) return standing.finished + plan.keep;
+    const [row] = this.#rows("SELECT MIN(due) AS due FROM shard WHERE state <> 'done'");
+    return row?.due as number;
+  }
+
+  /** Whether it has been kept for as long as it was to be. */
+  isStale(now: number): boolean {
+    const { plan, standing } = this.#begun;
+    return standing.finished !== null && standing.finished + plan.keep <= now;
+  }
+
+  status(now: number): ScanStatus {
+    const { plan, standing } = this.#begun;
+    const counts = { waiting: 0, sent: 0, held: 0, done: 0 };
+    for (const { state, n } of this.#rows("SELECT state, COUNT(*) AS n FROM shard GROUP BY state"))
+      counts[state as keyof typeof counts] = n as number;
+    const [{ targets }] = this.#rows("SELECT COUNT(*) AS targets FROM target") as [{ targets: number }];
+    const [{ refused }] = this.#rows("SELECT COUNT(*) AS refused FROM journal WHERE kind = 'refused'") as [
+      { refused: number },
+    ];
+    const total = targets * plan.report.plugins.length;
+    const elapsed = now - plan.report.started;
+    return {
+      id: plan.id,
+      state: standing.state,
+      created: plan.report.started,
+      finished: standing.finished,
+      plugins: plan.report.plugins,
+      done: standing.done,
+      total,
+      targets,
+      targetsDone: standing.targetsDone,
+      shards: { waiting: counts.waiting + counts.sent, running: counts.held, done: counts.done },
+      refused,
+      eta: this.isOver
+        ? 0
+        : standing.done === 0
+          ? null
+          : Math.round((elapsed / standing.done) * (total - standing.done)),
+      summary: this.#summary(targets),
+    };
+  }
+
+  /** What happened after the entry of this number, in its order. */
+  since(seq: number, limit: number): JournalEntry[] {
+    return this.#rows(
+      "SELECT seq, kind, json FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
+      seq,
+      limit,
+    ) as unknown as JournalEntry[];
+  }
+
+  /** The report in pieces of its JSON, as it stands at the first of them. */
+  *report(): Generator<string, void, undefined> {
+    const { plan, standing } = this.#begun;
+    const names = this.#rows("SELECT name FROM target ORDER BY position").map(({ name }) => name as string);
+    const refused = this.#rows("SELECT json FROM journal WHERE kind = 'refused' ORDER BY seq").map(
+      ({ json }) => JSON.parse(json as string) as RefusedTarget,
+    );
+    const { results: _, ...empty } = plan.report;
+    const head = {
+      ...empty,
+      finished: standing.finished,
+      complete: standing.state === "done",
+      targets: names,
+      invalid: refused.map(({ target, message }) => ({ input: target, message, line: null })),
+      summary: this.#summary(names.length),
+      results: [],
+    };
+    const [{ last }] = this.#rows("SELECT COALESCE(MAX(seq), 0) AS last FROM journal") as [{ last: number }];
+    // `results` stands last, so that what follows is appended.
+    yield JSON.stringify(head).slice(0, -"]}".length);
+    let place: [number, string] = [-1, ""];
+    for (let isFirst = true; ; isFirst = false) {
+      const rows = this.#rows(
+        `SELECT position, plugin, json FROM journal WHERE (position, plugin) > (?, ?) AND seq <= ?
+        ORDER BY position, plugin LIMIT 200`,
+        ...place,
+        last,
+      );
+      const end = rows.at(-1);
+      if (end === undefined) break;
+      yield (isFirst ? "" : ",") + rows.map(({ json }) => json).join(",");
+      place = [end.position as number, end.plugin as string];
+    }
+    yield "]}";
+  }
+
+  /** Appends a result that is the first of its target and plugin, and counts it. */
+  #append(result: PluginResult): boolean {
+    const { plan, standing } = this.#begun;
+    const { plugin } = result;
+    if (plan.levels[plugin] === undefined) return false;
+    const [target] = this.#rows("SELECT position FROM target WHERE name = ?", result.target);
+    if (target === undefined) return false;
+    const kept = keepable(result);
+    const [appended] = this.#rows(
+      "INSERT OR IGNORE INTO journal (kind, position, plugin, json) VALUES ('result', ?, ?, ?) RETURNING seq",
+      target.position,
+      plugin,
+      kept.json,
+    );
+    if (appended === undefined) return false;
+    const [{ todo }] = this.#rows(
+      "UPDATE target SET todo = todo - 1 WHERE position = ? RETURNING todo",
+      target.position,
+    ) as [{ todo: number }];
+    standing.done += 1;
+    standing.targetsDone += todo === 0 ? 1 : 0;
+    standing.runs[kept.result.status] += 1;
+    standing.reachable += plugin === "http-probe" && kept.result.details?.reachable === true ? 1 : 0;
+    for (const { severity } of kept.result.findings) standing.findings[severity] += 1;
+    return true;
+  }
+
+  #fail(target: string, error: string, now: number): void {
+    for (const [plugin, level] of Object.entries(this.#begun.plan.levels))
+      this.#append(neverRan(target, plugin, level as Level, now, error));
+    this.#stand(this.#begun.standing);
+  }
+
+  #todo(shard: number): { position: number; name: string }[] {
+    return this.#rows(
+      "SELECT position, name FROM target WHERE shard = ? AND todo > 0 ORDER BY position",
+      shard,
+    ) as { position: number; name: string }[];
+  }
+
+  #release(shard: number, holder: string, due: number, error: string | null): void {
+    this.#sql.exec(
+      `UPDATE shard SET state = 'waiting', due = ?, error = COALESCE(?, error)
+      WHERE number = ? AND state = 'held' AND holder = ?`,
+      due,
+      error,
+      shard,
+      holder,
+    );
+  }
+
+  #summary(targets: number): Report["summary"] {
+    const { reachable, runs, findings } = this.#begun.standing;
+    return { targets, reachable, runs, findings };
+  }
+
+  get #begun(): { plan: Plan; standing: Standing } {
+    if (this.#plan === undefined || this.#standing === undefined) throw new Error("No scan has begun here");
+    return { plan: this.#plan, standing: this.#standing };
+  }
+
+  #stand(standing: Standing): void {
+    this.#standing = standing;
+    this.#keep("standing", standing);
+  }
+
+  #keep(key: string, value: object): void {
+    this.#sql.exec(
+      "INSERT INTO kept VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET json = excluded.json",
+      key,
+      JSON.stringify(value),
+    );
+  }
+
+  #kept<T>(key: string): T {
+    const [row] = this.#rows("SELECT json FROM kept WHERE key = ?", key);
+    return JSON.parse(row?.json as string) as T;
+  }
+
+  #rows(query: string, ...values: unknown[]): Record<string, unknown>[] {
+    return this.#sql.exec(query, ...values).toArray();
+  }
+}
+
+function keepable(result: PluginResult): { result: PluginResult; json: string } {
+  const json = JSON.stringify(result);
+  if (json.length <= LONGEST_RESULT) return { result, json };
+  const { target, plugin, level, start } = result;
+  const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${json.length}`);
+  return { result: short, json: JSON.stringify(short) };
+}
