@@ -25,7 +25,7 @@
 //! | stop calling what fails, try again what may heal | [`CircuitBreaker`], [`Retry`], [`timeout()`] |
 //! | limit a rate, find the right concurrency | [`RateLimiter`], [`AdaptiveLimit`] |
 //! | let tasks meet | [`Channel`], [`Select`], [`Event`], [`Barrier`], [`LockSet`] |
-//! | keep and share | [`Cache`], [`VersionedState`] |
+//! | keep and share | [`Cache`], [`VersionedState`], [`Counter`] |
 //! | order work by what it depends on, write what comes of it | [`TaskGraph`], [`Orchestrator`], [`Sink`] |
 //! | see what happens, and how hard the host is pressed | [`Metrics`], [`PressureMonitor`] |
 //! | test any of it, and your own code, in virtual time | [`VirtualRuntime`] |

@@ -219,7 +219,7 @@ impl<R: Runtime, T: 'static, E: 'static> TaskGraph<R, T, E> {
         let now = self.0.runtime.now();
         let executor = {
             let state = &mut *self.0.state.borrow_mut();
-            let id = state.names.find(&name.into());
+            let id = state.names.find(name);
             let ticket = id.and_then(|id| state.graph.find(id));
             let cancelled =
                 ticket.is_some_and(|ticket| state.graph.cancel(now, ticket, &mut state.wakes).is_ok());

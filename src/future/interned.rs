@@ -1,5 +1,6 @@
 //! Names as the numbers by which machines know them.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -38,7 +39,10 @@ impl<K: Hash + Eq + Clone> Interned<K> {
     }
 
     /// The id of a name that has one.
-    pub(crate) fn find(&self, name: &K) -> Option<u32> {
+    pub(crate) fn find<Q: Hash + Eq + ?Sized>(&self, name: &Q) -> Option<u32>
+    where
+        K: Borrow<Q>,
+    {
         self.ids.get(name).copied()
     }
 

@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub breakers: Vec<BreakerMetrics>,
     /// The rate limiters, by name.
     pub rates: Vec<RateMetrics>,
-    /// Caches, channels, events, barriers, locks, objects, states, graphs, orchestrators, sinks and pools of workers, by kind and name.
+    /// Caches, channels, events, barriers, locks, objects, states, counters, graphs, orchestrators, sinks and pools of workers, by kind and name.
     pub others: Vec<Readings>,
     /// Counters of your own, by name.
     pub counters: Vec<(Rc<str>, u64)>,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// Everything that one handle counts.
 #[derive(Clone, Debug)]
 pub struct Readings {
-    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects`, `state`, `graph`, `orchestrator`, `sink`
+    /// What it is: `cache`, `channel`, `event`, `barrier`, `locks`, `objects`, `state`, `counter`, `graph`, `orchestrator`, `sink`
     /// or `workers`.
     pub kind: &'static str,
     /// Its name.

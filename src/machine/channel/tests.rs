@@ -92,6 +92,20 @@ fn awaited(answer: Receive) -> Ticket {
 }
 
 #[test]
+fn each_value_counts_as_received_once_however_it_came() {
+    let mut bench = Bench::new(1);
+    let Receive::Waiting(ticket) = bench.receive(Patience::Forever) else {
+        panic!("there is nothing yet")
+    };
+    bench.send(1, Patience::None);
+    assert_eq!(bench.channel.claim(ticket), Ok(1));
+    assert_eq!(bench.channel.claim(ticket), Err(StaleTicket));
+    bench.send(2, Patience::None);
+    bench.receive(Patience::None);
+    assert_eq!((bench.channel.sent(), bench.channel.received), (2, 2));
+}
+
+#[test]
 fn a_full_channel_makes_senders_wait_and_serves_them_in_order() {
     let mut b = Bench::new(1);
     assert_eq!(b.send(1, Patience::Forever), Send::Sent);
