@@ -18,6 +18,7 @@ import type { PressureMetrics } from "./pressure.js";
 import type { RetryMetrics } from "./retry.js";
 import type { SinkMetrics } from "./sink.js";
 import type { StateMetrics } from "./state.js";
+import { weakly } from "./weak.js";
 import type { WorkerMetrics } from "./worker/worker-metrics.js";
 
 /** The numbers of each kind of handle; pools, breakers and rates are known by their classes. */
@@ -49,11 +50,11 @@ export interface Observable {
 }
 
 /** Handles without a machine: nothing else knows of them. */
-const unworldly = new Set<WeakRef<Observable>>();
+const unworldly = new Set<{ deref(): Observable | undefined }>();
 
 /** Lets the registry know of a handle that has no machine, for as long as it lives. */
 export function observe(handle: Observable): void {
-  unworldly.add(new WeakRef(handle));
+  unworldly.add(weakly(handle));
 }
 
 /** Every handle of this copy of the package that is alive. */

@@ -36,7 +36,7 @@ export interface PoolGroupOptions extends PoolOptions, KeyedOptions {
  * ```
  */
 export class PoolGroup extends Group<Pool> {
-  #closing: Promise<{ abandoned: TaskInfo[] }> | undefined;
+  #closed: readonly Pool[] | undefined;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
   constructor(options: PoolGroupOptions) {
@@ -71,10 +71,10 @@ export class PoolGroup extends Group<Pool> {
    * @default grace 30 s; queued "finish"
    */
   close(options?: { grace?: number; queued?: "finish" | "reject" }): Promise<{ abandoned: TaskInfo[] }> {
-    this.#closing ??= Promise.all(this.keyed.close().map((pool) => pool.close(options))).then((ends) => ({
+    this.#closed ??= this.keyed.close();
+    return Promise.all(this.#closed.map((pool) => pool.close(options))).then((ends) => ({
       abandoned: ends.flatMap(({ abandoned }) => abandoned),
     }));
-    return this.#closing;
   }
 
   /** Closes without grace. */

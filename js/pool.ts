@@ -119,7 +119,6 @@ export class Pool {
   #graceUntil: number | undefined;
   readonly #check: HealthCheck | undefined;
   readonly #seek: Seek | undefined;
-  #closed: Promise<{ abandoned: TaskInfo[] }> | undefined;
   #whenIdle: (() => void)[] = [];
   // What the last request that trapped was answered with.
   #trap: unknown;
@@ -405,18 +404,18 @@ export class Pool {
     const grace = options?.grace === undefined ? 30_000 : milliseconds("grace", options.grace);
     const queued = options?.queued ?? "finish";
     if (queued !== "finish" && queued !== "reject") reject("queued", "`finish` or `reject`", queued);
-    const first = this.#closed === undefined;
+    const first = this.#graceUntil === undefined;
     this.#paused = false;
     this.#graceUntil = Math.min(this.#graceUntil ?? Number.POSITIVE_INFINITY, now() + grace);
     this.#call(() => bindings.pool_close(this.#id, now(), Number(queued === "reject"), grace));
-    this.#closed ??= this.onIdle().then(() => ({
-      abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
-    }));
     if (first) {
       this.#check?.close(new ClosedError(`Pool "${this.name}" is closed`));
       this.#events.emit("close", {});
     }
-    return this.#closed;
+    // Each call has a promise of its own: the next may come from another request.
+    return this.onIdle().then(() => ({
+      abandoned: this.tasks().filter(({ state }) => state === "abandoned"),
+    }));
   }
 
   /**
@@ -439,7 +438,8 @@ export class Pool {
    * ```
    */
   ready(): Promise<void> {
-    if (this.#closed !== undefined) return Promise.reject(new ClosedError(`Pool "${this.name}" is closed`));
+    if (this.#graceUntil !== undefined)
+      return Promise.reject(new ClosedError(`Pool "${this.name}" is closed`));
     return this.#check?.ready() ?? Promise.resolve();
   }
 
@@ -457,7 +457,7 @@ export class Pool {
     const { queued, queueCapacity, waitingForRoom, abandoned } = numbers;
     const checked = this.#check?.health;
     const circuit = this.#config.breaker?.state;
-    if (this.#closed !== undefined || this.#paused || checked === "stalled") return "stalled";
+    if (this.#graceUntil !== undefined || this.#paused || checked === "stalled") return "stalled";
     if (circuit === "open" || circuit === "isolated" || this.#nothingStarts(numbers)) return "stalled";
     if (checked === "degraded" || circuit === "half-open" || abandoned > 0) return "degraded";
     return waitingForRoom > 0 || queued > 0.8 * queueCapacity ? "degraded" : "healthy";

@@ -17,6 +17,7 @@ import {
 } from "./pressure-sources.js";
 import { area, ask, open, register, unregister } from "./store.js";
 import { STRATEGIES, type Strategy } from "./strategy.js";
+import { weakly } from "./weak.js";
 import { isWorkerd } from "./yield.js";
 
 /** What a {@link PressureMonitor} looks at, and what it makes of that. */
@@ -277,7 +278,7 @@ export class PressureMonitor implements Handle, Pressed {
     for (const source of this.#sources) this.#try(source, () => source.start?.());
     // Nothing there needs a timer of those who only ask, and a request's timer is worth nothing after it.
     if (isWorkerd && !this.#isHeard()) return;
-    const weak = new WeakRef(this);
+    const weak = weakly<PressureMonitor>(this);
     const sources = this.#sources;
     const timer = setInterval(() => {
       const monitor = weak.deref();

@@ -3,6 +3,7 @@ import { ClosedError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import { observe } from "./observed.js";
 import { callable, nameOf, object, reject } from "./options.js";
+import { Pool } from "./pool.js";
 
 /** How a {@link Sink} writes. */
 export interface SinkOptions<T> {
@@ -52,7 +53,8 @@ export class Sink<T> {
   readonly #name: string;
   readonly #write: (item: T) => void | PromiseLike<void>;
   readonly #events: Events<SinkEvents<T>>;
-  #last: Promise<void> = Promise.resolve();
+  /** Of one slot: those who write may be requests that cannot wait for each other's promises. */
+  readonly #turn: Pool;
   #waiting = 0;
   #written = 0;
   #failed = 0;
@@ -64,6 +66,7 @@ export class Sink<T> {
     this.#name = nameOf(options, "sink");
     this.#write = callable("write", options.write).bind(options);
     this.#events = new Events("sink", this.#name);
+    this.#turn = new Pool({ name: this.#name, concurrency: 1 });
     observe(this);
   }
 
@@ -80,8 +83,8 @@ export class Sink<T> {
   write(item: T): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError(`The sink \`${this.#name}\` is closed`));
     this.#waiting += 1;
-    const written = this.#last.then(() => this.#write(item));
-    this.#last = written.then(
+    const written = this.#turn.run(() => this.#write(item));
+    written.then(
       () => {
         this.#waiting -= 1;
         this.#written += 1;
@@ -98,7 +101,7 @@ export class Sink<T> {
   /** Takes nothing more; resolves when everything that was given is written. */
   close(): Promise<void> {
     this.#closed = true;
-    return this.#last;
+    return this.#turn.onIdle();
   }
 
   /** How much was written, and how much waits. */

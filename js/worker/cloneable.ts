@@ -21,7 +21,8 @@ function impossible(value: unknown): string | undefined {
     return `a DOM node (${value.nodeName.toLowerCase()})`;
   if (typeof EventTarget === "function" && value instanceof EventTarget && !isTransferable(value))
     return `an object of the page (${nameOf(value)})`;
-  for (const kind of [Promise, WeakMap, WeakSet, WeakRef]) if (value instanceof kind) return `a ${kind.name}`;
+  for (const kind of [Promise, WeakMap, WeakSet]) if (value instanceof kind) return `a ${kind.name}`;
+  if (typeof WeakRef === "function" && value instanceof WeakRef) return "a WeakRef";
   return undefined;
 }
 

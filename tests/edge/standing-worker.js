@@ -7,18 +7,22 @@ const rated = new Pool({ concurrency: 4, rate: { kind: "sliding-window", limit: 
 const bucket = new RateLimiter({ kind: "token-bucket", limit: 3, per: 1000 });
 const window = new RateLimiter({ kind: "sliding-window", limit: 3, per: 1000 });
 const breaker = new CircuitBreaker({ consecutive: 3, openFor: 1000 });
+const waiting = new RateLimiter({ kind: "token-bucket", limit: 3, per: 1000 });
+const guarded = new Pool({ concurrency: 4, breaker: { consecutive: 3, openFor: 1000 } });
+let passed = 0;
 const adaptive = new Pool({ concurrency: { algorithm: "gradient", initial: 7, min: 1, max: 50 } });
-let running = 0;
-let most = 0;
+const running = new Map();
+const most = new Map();
 let isUp = false;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function counted() {
-  running += 1;
-  most = Math.max(most, running);
+async function counted(where = pool) {
+  const now = (running.get(where) ?? 0) + 1;
+  running.set(where, now);
+  most.set(where, Math.max(most.get(where) ?? 0, now));
   await sleep(1);
-  running -= 1;
+  running.set(where, running.get(where) - 1);
   return "ran";
 }
 
@@ -27,7 +31,7 @@ const routes = {
     globalThis.moveClock(Number(ms));
     return "moved";
   },
-  pool: () => pool.run(counted),
+  pool: () => pool.run(() => counted()),
   bucket: async () => String(bucket.tryAcquire()),
   window: async () => String(window.tryAcquire()),
   rated: () => rated.tryRun(async () => "ran") ?? "no room",
@@ -46,9 +50,33 @@ const routes = {
     isUp = true;
     return "up";
   },
-  adaptive: () => adaptive.run(counted),
+  acquire: async () => {
+    await waiting.acquire();
+    passed += 1;
+    return "passed";
+  },
+  passed: async () => JSON.stringify({ passed, waiting: waiting.metrics().waiting }),
+  guarded: async (works) => {
+    try {
+      return await guarded.run(async () => {
+        if (works !== "well") throw new Error("down");
+        return counted(guarded);
+      });
+    } catch (error) {
+      return isBrokenCircuitError(error) ? "refused" : "failed";
+    }
+  },
+  adaptive: async () => {
+    return adaptive.run(() => counted(adaptive));
+  },
   seen: async () =>
-    JSON.stringify({ most, active: pool.active, queued: pool.queued, adaptive: adaptive.concurrency }),
+    JSON.stringify({
+      most: most.get(pool),
+      active: pool.active,
+      queued: pool.queued,
+      adaptive: adaptive.concurrency,
+      mostAdaptive: most.get(adaptive),
+    }),
 };
 
 // biome-ignore lint/style/noDefaultExport: that is what a worker is

@@ -15,6 +15,10 @@ Date.now = () => standing;
 atEachDate(
   "standing-worker.js",
   ({ ask, json, many }) => {
+    async function until(isSo) {
+      while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+
     test("everybody is served, and never more than there are slots", async () => {
       assert.deepEqual(tally(await many(200, "/pool")), { "200 ran": 200 });
       const { most, active, queued } = await json("/seen");
@@ -27,6 +31,27 @@ atEachDate(
         await ask("/move/2000");
         assert.deepEqual(tally(await many(20, `/${rate}`)), { "200 true": 3, "200 false": 17 });
       });
+
+    test("those who wait for a rate live on, and as many pass as the clock allows, each once", async () => {
+      const all = many(12, "/acquire");
+      await until(async () => (await json("/passed")).waiting === 9);
+      for (const passed of [3, 6, 9, 12]) {
+        await until(async () => (await json("/passed")).passed >= passed);
+        // Nobody else comes while it stands, however often they look.
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        assert.deepEqual(await json("/passed"), { passed, waiting: 12 - passed });
+        await ask("/move/1000");
+      }
+      assert.deepEqual(tally(await all), { "200 passed": 12 });
+    });
+
+    test("a pool behind a breaker is refused while the clock stands, and is served after it has moved", async () => {
+      for (let call = 0; call < 3; call += 1) assert.equal((await ask("/guarded/badly")).text, "failed");
+      assert.deepEqual(tally(await many(50, "/guarded/well")), { "200 refused": 50 });
+      await ask("/move/1000");
+      assert.equal((await ask("/guarded/well")).text, "ran");
+      assert.deepEqual(tally(await many(50, "/guarded/well")), { "200 ran": 50 });
+    });
 
     test("a pool with a rate starts as many as the rate has", async () => {
       assert.deepEqual(tally(await many(20, "/rated")), { "200 ran": 5, "200 no room": 15 });
@@ -44,7 +69,8 @@ atEachDate(
 
     test("latencies of nothing do not move an adaptive limit", async () => {
       assert.deepEqual(tally(await many(100, "/adaptive")), { "200 ran": 100 });
-      assert.equal((await json("/seen")).adaptive, 7);
+      const { adaptive, mostAdaptive } = await json("/seen");
+      assert.deepEqual({ adaptive, mostAdaptive }, { adaptive: 7, mostAdaptive: 7 });
     });
   },
   { before },
