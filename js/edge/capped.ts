@@ -3,7 +3,7 @@ export function capped(
   body: ReadableStream<Uint8Array> | null,
   most: number,
   error: () => Error,
-  over: () => void,
+  over: () => void = () => {},
 ): ReadableStream<Uint8Array> | null {
   if (body === null) return null;
   let read = 0;
