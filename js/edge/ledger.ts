@@ -33,17 +33,18 @@ export interface PermitsAnswer {
   wanted: boolean;
 }
 
-/** Takes tokens in advance, as many of those wanted as there are. */
+/** Takes tokens in advance, as many of those wanted as there are; none where there are fewer than `least` (1). */
 export interface RateRequest {
   kind: "rate";
   limit: number;
   per: number;
   want: number;
+  least?: number;
 }
 
 export interface RateAnswer {
   granted: number;
-  /** Milliseconds until there is another; 0 where some were granted. */
+  /** Milliseconds until there are as many as were the least; 0 where some were granted. */
   retryAfter: number;
 }
 
@@ -183,13 +184,17 @@ const rules = {
     return { granted: block.count, target, fence: block.fence, wanted };
   },
 
-  rate(ledger: Ledger, { limit, per, want }: RateRequest, now: number): RateAnswer {
+  rate(ledger: Ledger, { limit, per, want, least = 1 }: RateRequest, now: number): RateAnswer {
     const each = per / limit;
     const fullAt = Math.max(ledger.fullAt ?? 0, now);
     // A hair more, because a sum of thirds is less than one.
-    const granted = Math.max(0, Math.min(want, Math.floor((now + per - fullAt) / each + 1e-9)));
+    const there = Math.floor((now + per - fullAt) / each + 1e-9);
+    const granted = there < least ? 0 : Math.min(want, there);
     ledger.fullAt = fullAt + granted * each;
-    return { granted, retryAfter: granted > 0 ? 0 : Math.max(1, Math.ceil(fullAt + each - per - now)) };
+    return {
+      granted,
+      retryAfter: granted > 0 ? 0 : Math.max(1, Math.ceil(fullAt + least * each - per - now)),
+    };
   },
 
   lock(ledger: Ledger, { holder, ttl }: LockRequest, now: number): LockAnswer {

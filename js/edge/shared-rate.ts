@@ -1,7 +1,7 @@
 /** A rate that holds for isolates all over the world together. */
 
 import { now } from "../clock.js";
-import { QueueTimeoutError } from "../errors.js";
+import { NeverPossibleError, QueueTimeoutError } from "../errors.js";
 import { abortSignal, integer, milliseconds, nameOf, object } from "../options.js";
 import { sleep } from "../sleep.js";
 import { type Coordinator, CoordinatorUnreachableError } from "./coordinator.js";
@@ -51,26 +51,31 @@ export class SharedRate {
   }
 
   /**
-   * Whether one may pass now.
+   * Whether one may pass now, or all `cost` tokens are there.
    *
-   * @throws CoordinatorUnreachableError where the coordinator does not answer and its `unreachable` is `closed`
+   * @default cost 1
+   * @throws NeverPossibleError for a cost above the limit; CoordinatorUnreachableError where the coordinator does not answer and its
+   * `unreachable` is `closed`
    */
-  async tryAcquire(): Promise<boolean> {
-    return (await this.#take()) === 0;
+  async tryAcquire(cost = 1): Promise<boolean> {
+    return (await this.#take(this.#possible(cost))) === 0;
   }
 
   /**
-   * Waits until one may pass.
+   * Waits until one may pass, or until `cost` tokens are there together.
    *
-   * @throws QueueTimeoutError; CoordinatorUnreachableError; after an abort `signal.reason`
+   * @default cost 1; timeout none
+   * @throws QueueTimeoutError with `retryAfterMs`, at once where the wait would be longer than `timeout`; NeverPossibleError;
+   * CoordinatorUnreachableError; after an abort `signal.reason`
    */
-  async acquire(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<void> {
+  async acquire(options: { cost?: number; timeout?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const cost = this.#possible(options.cost ?? 1);
     const signal = abortSignal("signal", options.signal);
     const timeout = milliseconds("timeout", options.timeout ?? Number.POSITIVE_INFINITY);
     const ends = now() + timeout;
     for (;;) {
       signal?.throwIfAborted();
-      const wait = await this.#take();
+      const wait = await this.#take(cost);
       if (wait === 0) return;
       if (now() + wait > ends)
         throw new QueueTimeoutError(`Rate "${this.name}" would not let it pass within ${timeout} ms`, {
@@ -81,37 +86,52 @@ export class SharedRate {
     }
   }
 
-  /** Takes a token, or says in how many milliseconds there may be one. */
-  async #take(): Promise<number> {
+  #possible(cost: number): number {
+    if (integer("cost", cost, 1) > this.#limit)
+      throw new NeverPossibleError(
+        `Rate "${this.name}" has ${this.#limit} tokens at most, and ${cost} were asked for`,
+        this.#limit,
+      );
+    return cost;
+  }
+
+  /** Takes so many tokens, or says in how many milliseconds there may be so many. */
+  async #take(cost: number): Promise<number> {
     for (;;) {
       const at = now();
       if (at >= this.#until) this.#tokens = 0;
-      if (this.#tokens > 0) {
-        this.#tokens -= 1;
+      if (this.#tokens >= cost) {
+        this.#tokens -= cost;
         return 0;
       }
       if (at < this.#deniedUntil) return this.#deniedUntil - at;
+      const least = cost - this.#tokens;
       let answer: { granted: number; retryAfter: number };
       try {
         answer = await this.#coordinator.ask(`rate:${this.name}`, {
           kind: "rate",
           limit: this.#limit,
           per: this.#per,
-          want: this.#size,
+          want: Math.max(least, this.#size),
+          least,
         });
       } catch (error) {
         const { unreachable } = this.#coordinator;
         if (unreachable === "open") return 0;
         if (unreachable === "closed" || !(error instanceof CoordinatorUnreachableError)) throw error;
-        return this.#alone();
+        return this.#alone(cost);
       }
       if (answer.granted === 0) {
-        this.#deniedUntil = Math.max(this.#deniedUntil, now() + answer.retryAfter);
+        // Where there is not one, nobody need ask; where there are too few for this one, there may be enough for the next.
+        if (least === 1) this.#deniedUntil = Math.max(this.#deniedUntil, now() + answer.retryAfter);
         return answer.retryAfter;
       }
       if (now() >= this.#until) this.#tokens = 0;
-      this.#tokens += answer.granted - 1;
+      this.#tokens += answer.granted;
       this.#until = now() + this.#per / 10;
+      // Others have taken some meanwhile, or what was there before has lapsed: then it takes another word.
+      if (this.#tokens < cost) continue;
+      this.#tokens -= cost;
       return 0;
     }
   }
@@ -119,13 +139,13 @@ export class SharedRate {
   #fullAt = 0;
 
   /** The same rule, for this isolate alone. */
-  #alone(): number {
+  #alone(cost: number): number {
     const each = this.#per / this.#limit;
     const at = now();
     const fullAt = Math.max(this.#fullAt, at);
-    const wait = fullAt + each - this.#per - at;
+    const wait = fullAt + cost * each - this.#per - at;
     if (wait > 1e-9) return Math.max(1, wait);
-    this.#fullAt = fullAt + each;
+    this.#fullAt = fullAt + cost * each;
     return 0;
   }
 }
