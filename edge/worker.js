@@ -11,21 +11,20 @@ export { CoordinatorObject, ScanJobObject } from "tidegate/edge";
 let handle;
 let consume;
 
-/** A list in a variable: separated by commas or spaces. */
-function list(text) {
-  return (text ?? "").split(/[\s,]+/).filter((item) => item !== "");
-}
-
 export default {
   async fetch(request, env) {
-    handle ??= scanHandler({
-      Scanner,
-      tokens: list(env.TOKENS),
-      targets: { allow: list(env.ALLOW) },
-      origins: list(env.ORIGINS),
-      ...(env.CoordinatorObject ? { coordinator: durableCoordinator(env.CoordinatorObject) } : {}),
-      ...(env.ScanJobObject ? { scans: { jobs: env.ScanJobObject, formats: { csv: toCsv } } } : {}),
-    });
+    try {
+      handle ??= scanHandler(optionsOf(env));
+    } catch (error) {
+      // Said to whoever deploys it, and nothing is open meanwhile. No message shows a token.
+      console.error(error);
+      return Response.json(
+        { error: `the variables of this worker are wrong: ${error.message}` },
+        { status: 503 },
+      );
+    }
+    // Tells the page that this worker can scan for it.
+    if (new URL(request.url).pathname === "/range.json") return Response.json({ engine: "./" });
     return (
       (await handle(request)) ?? env.ASSETS?.fetch(request) ?? new Response("not found\n", { status: 404 })
     );
@@ -35,3 +34,30 @@ export default {
     await consume(batch);
   },
 };
+
+function optionsOf(env) {
+  return {
+    Scanner,
+    tokens: list(env.TOKENS),
+    ...(env.ACCESS_TEAM ? { access: { team: env.ACCESS_TEAM, audience: list(env.ACCESS_AUDIENCE) } } : {}),
+    targets: { allow: list(env.ALLOW) },
+    origins: list(env.ORIGINS),
+    quotas: {
+      ...allowance("requests", env.REQUESTS_PER_MINUTE, 60_000),
+      ...allowance("scans", env.SCANS_PER_MINUTE, 60_000),
+      ...allowance("targets", env.TARGETS_PER_DAY, 86_400_000),
+    },
+    ...(env.CoordinatorObject ? { coordinator: durableCoordinator(env.CoordinatorObject) } : {}),
+    ...(env.ScanJobObject ? { scans: { jobs: env.ScanJobObject, formats: { csv: toCsv } } } : {}),
+  };
+}
+
+/** A list in a variable: separated by commas or spaces. */
+function list(text) {
+  return (text ?? "").split(/[\s,]+/).filter((item) => item !== "");
+}
+
+/** A number in a variable; an empty one leaves the default. */
+function allowance(quota, text, per) {
+  return text === undefined || text === "" ? {} : { [quota]: { limit: Number(text), per } };
+}

@@ -52,6 +52,8 @@ export interface MetricsSnapshot {
   readonly pressures: readonly Numbers["pressure"][];
   /** Pools of workers. */
   readonly workers: readonly Numbers["workers"][];
+  /** Those who ask for scans on the edge, as this isolate has seen them. */
+  readonly callers: readonly Numbers["caller"][];
   /** The user's own counters. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -93,6 +95,7 @@ export const PLACES = {
   adaptive: "limits",
   pressure: "pressures",
   workers: "workers",
+  caller: "callers",
 } as const satisfies Record<Kind, keyof MetricsSnapshot>;
 
 interface Watched extends AlertRule {

@@ -8,6 +8,7 @@ import type { BarrierMetrics } from "./barrier.js";
 import type { CacheMetrics } from "./cache.js";
 import type { ChannelMetrics } from "./channel.js";
 import type { CounterMetrics } from "./counter.js";
+import type { CallerMetrics } from "./edge/caller-counts.js";
 import type { EventMetrics } from "./event.js";
 import type { GraphMetrics } from "./graph.js";
 import { worlds } from "./instance.js";
@@ -38,6 +39,7 @@ export interface Numbers {
   adaptive: AdaptiveMetrics;
   pressure: PressureMetrics;
   workers: WorkerMetrics;
+  caller: CallerMetrics;
 }
 
 /** A kind of handle, as its policy is called. */

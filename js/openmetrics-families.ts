@@ -178,6 +178,26 @@ export const FAMILIES: { readonly [K in Kind]: readonly Numbered<Numbers[K]>[] }
       ({ recycled }) => recycled,
     ),
   ],
+  caller: [
+    split("requests", "Requests by whether the quota had one left.", "outcome", (caller) => ({
+      allowed: caller.requests,
+      limited: caller.requestsLimited,
+    })),
+    split("scans", "Scans by whether the quota had one left.", "outcome", (caller) => ({
+      allowed: caller.scans,
+      limited: caller.scansLimited,
+    })),
+    split(
+      "targets",
+      "Targets by whether they may be contacted, and the quota had them left.",
+      "outcome",
+      (caller) => ({
+        allowed: caller.targets - caller.targetsRefused,
+        refused: caller.targetsRefused,
+        limited: caller.targetsLimited,
+      }),
+    ),
+  ],
 };
 
 function gauge<M>(name: string, help: string, of: (metrics: M) => number): Numbered<M> {

@@ -137,6 +137,11 @@ export class TargetGuard {
     this.#timeout = milliseconds("timeout", timeout, 1);
   }
 
+  /** Whether nothing is allowed at all. */
+  get isClosed(): boolean {
+    return this.#allowed.length === 0;
+  }
+
   /**
    * The target as a URL, if it may be contacted as far as its name says. A host without a scheme is taken for http.
    *

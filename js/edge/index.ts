@@ -4,6 +4,17 @@
  */
 
 export {
+  type AccessIdentity,
+  type AccessRefusal,
+  AccessRefusedError,
+  CloudflareAccess,
+  type CloudflareAccessOptions,
+  isAccessRefusedError,
+} from "./access.js";
+export { AccessUnreachableError, isAccessUnreachableError } from "./access-keys.js";
+export type { CallerMetrics } from "./caller-counts.js";
+export type { CallersOptions } from "./callers.js";
+export {
   type Coordinator,
   type CoordinatorNamespace,
   CoordinatorUnreachableError,
@@ -39,6 +50,7 @@ export type {
 } from "./ledger.js";
 export { CoordinatorObject, type ObjectState } from "./object.js";
 export { type QueueConsumerOptions, queueConsumer, type ScanBatch } from "./queue-consumer.js";
+export type { Allowance, QuotaOptions } from "./quotas.js";
 export { type ScanHandlerOptions, type ScannerClass, scanHandler } from "./scan-handler.js";
 export { type ScanJobEnvironment, ScanJobObject, type ScanJobState, type ScanQueue } from "./scan-job.js";
 export type { ScanStatus, Sql } from "./scan-journal.js";

@@ -3,15 +3,14 @@
 import { Metrics } from "../metrics.js";
 import { integer, object, reject } from "../options.js";
 import { Pool } from "../pool.js";
-import { RateLimiter } from "../rate.js";
 import type { ScanEvent, ScanOptions } from "../scan/types.js";
 import type { Lease } from "../work.js";
+import { type Caller, Callers, type CallersOptions } from "./callers.js";
 import type { Coordinator } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
+import { type QuotaOptions, Quotas } from "./quotas.js";
 import { readOrder, refusal } from "./scan-order.js";
 import { Scans, type ScansOptions } from "./scans.js";
-import { SharedRate } from "./shared-rate.js";
-import { Tokens } from "./tokens.js";
 
 /** What is needed of `Scanner` from `tidegate/scan`. */
 export type ScannerClass = new (
@@ -21,18 +20,16 @@ export type ScannerClass = new (
 };
 
 /** What {@link scanHandler} is made with. Nothing is open that is not named here. */
-export interface ScanHandlerOptions {
+export interface ScanHandlerOptions extends CallersOptions {
   /** `Scanner` of `tidegate/scan`: handed over, so that a worker that scans nothing carries no engine. */
   Scanner: ScannerClass;
-  /** Who may ask: `authorization: Bearer …`. @default nobody */
-  tokens?: readonly string[];
   /** What may be scanned, and how. @default nothing */
   targets?: TargetGuardOptions;
-  /** Scans that one token may start. @default 10 in a minute */
-  rate?: { limit: number; per: number };
-  /** Counts the scans of a token everywhere together. @default each isolate counts by itself */
+  /** How much each caller may ask for. @default 600 requests and 60 scans in a minute, 10,000 targets in a day */
+  quotas?: QuotaOptions;
+  /** Keeps the quotas of a caller everywhere together. @default each isolate keeps them by itself */
   coordinator?: Coordinator;
-  /** Targets of one scan. @default 100, as many as stream in a request's time */
+  /** Targets of one `POST /scan`, and never more than the quota has. @default 100, as many as stream in a request's time */
   maxTargets?: number;
   /** Scans that run at once in this isolate. @default 4 */
   concurrency?: number;
@@ -42,10 +39,6 @@ export interface ScanHandlerOptions {
   origins?: readonly string[];
   /** The options of each scan, apart from what the request says. */
   scan?: Omit<ScanOptions, "fetch" | "connect" | "resume" | "plugins" | "mode">;
-}
-
-interface Limiter {
-  tryAcquire(): boolean | Promise<boolean>;
 }
 
 /** The longest body that is read. */
@@ -77,42 +70,32 @@ export function scanHandler(
   options: ScanHandlerOptions,
 ): (request: Request) => Promise<Response | undefined> {
   object("options", options);
-  const {
-    Scanner,
-    tokens = [],
-    origins = [],
-    rate = { limit: 10, per: 60_000 },
-    coordinator,
-    scan = {},
-  } = options;
+  const { Scanner, origins = [], coordinator, scan = {} } = options;
   if (typeof Scanner !== "function") reject("Scanner", "the class of `tidegate/scan`", Scanner);
-  for (const [index, token] of tokens.entries())
-    if (typeof token !== "string" || token.length < 16)
-      throw new TypeError(`Expected \`tokens[${index}]\` to be a string of at least 16 characters`);
-  const known = new Tokens(tokens);
+  const callers = new Callers(options);
+  const quotas = new Quotas(options.quotas, coordinator);
   const guard = new TargetGuard(options.targets);
-  const maxTargets = integer("maxTargets", options.maxTargets ?? 100, 1);
+  const maxTargets = Math.min(integer("maxTargets", options.maxTargets ?? 100, 1), quotas.most("targets"));
   const scans = options.scans === undefined ? undefined : new Scans(options.scans, Scanner, guard, scan);
   const pool = new Pool({
     name: "scans",
     concurrency: integer("concurrency", options.concurrency ?? 4, 1),
     leaseTimeout: 60_000,
   });
-  const limiters = tokens.map((_, index): Limiter => {
-    const name = `scans of token ${index}`;
-    return coordinator === undefined
-      ? new RateLimiter({ kind: "token-bucket", ...rate }, { name })
-      : new SharedRate(coordinator, { name, ...rate, block: 1 });
-  });
 
-  const tooMany = () => refusal(429, "too many scans", rate.per / rate.limit);
+  const mayStart = async (caller: Caller, targets: number) =>
+    (await quotas.take(caller, "scans")) ?? quotas.take(caller, "targets", targets);
 
-  async function start(request: Request, limiter: Limiter): Promise<Response> {
+  async function start(request: Request, caller: Caller): Promise<Response> {
     const order = await readOrder(request, maxTargets, LONGEST_ORDER);
     if (typeof order === "string") return refusal(400, order);
-    if (!(await limiter.tryAcquire())) return tooMany();
     const lease = pool.tryAcquire();
     if (lease === undefined) return refusal(503, "other scans are running", pool.turnover);
+    const limited = await mayStart(caller, order.targets.length);
+    if (limited !== undefined) {
+      lease.release();
+      return limited;
+    }
     const admitted: string[] = [];
     const refused: { type: "refused"; target: string; reason: string }[] = [];
     for (const target of order.targets) {
@@ -123,6 +106,7 @@ export function scanHandler(
         refused.push({ type: "refused", target, reason });
       }
     }
+    quotas.counts(caller).refuse(refused.length);
     const { plugins } = order;
     try {
       const scanner = new Scanner({
@@ -143,15 +127,16 @@ export function scanHandler(
     if (pathname === "/healthz") return new Response("ok\n", { headers: { "content-type": "text/plain" } });
     const isOfScans = scans !== undefined && Scans.has(pathname);
     if (pathname !== "/scan" && pathname !== "/metrics" && !isOfScans) return undefined;
-    const index = await known.bearer(request);
-    const limiter = index === undefined ? undefined : limiters[index];
-    if (limiter === undefined) return refusal(401, "a token is needed");
-    const owner = `token ${index}`;
-    const mayStart = async () => ((await limiter.tryAcquire()) ? undefined : tooMany());
-    if (isOfScans) return scans.answer(request, { owner, mayStart });
+    const caller = await callers.identify(request, origins);
+    if (caller instanceof Response) return caller;
+    const limited = await quotas.take(caller, "requests");
+    if (limited !== undefined) return limited;
+    if (guard.isClosed && request.method === "POST") return refusal(403, NOTHING_ALLOWED);
+    if (isOfScans)
+      return scans.answer(request, { owner: caller.id, mayStart: (targets) => mayStart(caller, targets) });
     const wanted = pathname === "/scan" ? "POST" : "GET";
     if (request.method !== wanted) return refusal(405, `${wanted} it is`);
-    if (pathname === "/scan") return start(request, limiter);
+    if (pathname === "/scan") return start(request, caller);
     return new Response(new Metrics().toOpenMetrics(), {
       headers: { "content-type": "application/openmetrics-text; version=1.0.0; charset=utf-8" },
     });
@@ -171,6 +156,9 @@ export function scanHandler(
     return response && withHeaders(response, isAllowed ? { "access-control-allow-origin": origin } : {});
   };
 }
+
+const NOTHING_ALLOWED =
+  "nothing may be scanned yet: this worker is configured with no hosts that are allowed (ALLOW, the option `targets.allow`)";
 
 /** Events as they come, no faster than they are read; a reader that leaves ends the scan. */
 function stream(

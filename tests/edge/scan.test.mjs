@@ -27,7 +27,12 @@ before(async () => {
   await new Promise((resolve) => outside.once("listening", resolve));
   worker = await serve("scan", readFileSync(new URL("../../edge/worker.js", import.meta.url), "utf8"), {
     objects: ["CoordinatorObject"],
-    vars: { TOKENS: `${TOKEN} ${SHY}`, ALLOW: "*:*", ORIGINS: "https://page.example" },
+    vars: {
+      TOKENS: `${TOKEN} ${SHY}`,
+      ALLOW: "*:*",
+      ORIGINS: "https://page.example",
+      SCANS_PER_MINUTE: "10",
+    },
     outside: `127.0.0.1:${outside.address().port}`,
   });
 });
