@@ -6,8 +6,9 @@
 //! **Latency and throughput.** A message costs a hundred times what a task in a batch costs, and a batch that is not
 //! full costs latency. So an idle worker is sent a task the moment there is one, and a busy one is sent what has
 //! gathered when the work it has falls below [`LOW`], up to [`HIGH`]. Work is counted in what tasks of that kind have
-//! cost so far; one that was never seen counts as [`HIGH`], so it travels alone until it is known. Long tasks therefore
-//! never pile up behind each other in a worker, where they could not be moved any more.
+//! cost so far; one that was never seen counts as [`HIGH`], so it travels alone until it is known. Of longer tasks one is
+//! sent ahead of its turn while there are enough for everybody ([`AHEAD`]). Long ones therefore never pile up behind each
+//! other in a worker, where they could not be moved any more.
 //!
 //! **Who gets it.** A task without a key waits in one queue for the worker with the least work (or, by round-robin, in
 //! the queue of the worker whose turn it is); a task with a key in the queue of its home, the worker that rendezvous
@@ -32,6 +33,7 @@ use core::time::Duration;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
+mod ahead;
 mod chunks;
 mod config;
 #[cfg(test)]
@@ -40,6 +42,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::AHEAD;
 pub use chunks::chunk;
 pub use config::{DispatchConfig, Overflow, Turn};
 pub use terms::{Answer, Cancelled, DispatchCounts, Fault, Job, Order};
@@ -618,7 +621,10 @@ impl Dispatch {
     fn pump(&mut self, now: Instant, room: Room) {
         let has_room = |worker: &Worker| match room {
             Room::Idle => worker.is_idle(),
-            Room::Any => worker.stage == Stage::Ready && (worker.sent.is_empty() || worker.work < LOW),
+            Room::Any => {
+                let is_open = worker.sent.is_empty() || worker.work < LOW || self.takes_one_ahead(worker);
+                worker.stage == Stage::Ready && is_open
+            }
         };
         let mut open: Vec<(Ticket, Vec<Ticket>)> = Vec::new();
         for (ticket, worker) in self.workers.iter() {
@@ -628,7 +634,8 @@ impl Dispatch {
         }
         let mut full: Vec<(Ticket, Vec<Ticket>)> = Vec::new();
         while let Some((at, least)) = self.least_busy(&open) {
-            if least.work < HIGH && least.sent.len() < MOST && self.feed(open[at].0, &mut open[at].1) {
+            let takes_more = (least.work < HIGH && least.sent.len() < MOST) || self.takes_one_ahead(least);
+            if takes_more && self.feed(open[at].0, &mut open[at].1) {
                 continue;
             }
             full.push(open.swap_remove(at));

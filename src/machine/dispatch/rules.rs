@@ -127,6 +127,37 @@ fn a_busy_worker_is_fed_below_a_half_batch_up_to_a_whole_one() {
 }
 
 #[test]
+fn a_worker_has_one_task_at_hand_while_more_wait_than_there_are_workers() {
+    let mut b = knowing(config(2, 2), AHEAD);
+    submit(&mut b, 6);
+    b.flush();
+    // Of four that waited two are as many as there are workers.
+    assert_eq!((b.at_worker(0), b.at_worker(1), b.dispatch.queued()), (2, 2, 2));
+    b.answer(b.workers[0], AHEAD);
+    assert_eq!((b.at_worker(0), b.dispatch.queued()), (1, 2));
+    b.answer(b.workers[0], AHEAD);
+    assert_eq!((b.at_worker(0), b.dispatch.queued()), (1, 1));
+}
+
+#[test]
+fn nothing_is_sent_ahead_that_is_long_or_unknown_or_behind_what_is() {
+    let mut long = knowing(config(1, 1), AHEAD + 1);
+    submit(&mut long, 5);
+    long.flush();
+    assert_eq!((long.at_worker(0), long.dispatch.queued()), (1, 4));
+    let mut b = knowing(config(1, 1), AHEAD);
+    submit(&mut b, 5);
+    b.submit(Job::of(2));
+    b.flush();
+    assert_eq!(b.at_worker(0), 1, "one that waits is unknown");
+    let mut b = knowing(config(1, 1), AHEAD);
+    b.submit(Job::of(2));
+    submit(&mut b, 5);
+    b.flush();
+    assert_eq!(b.at_worker(0), 1, "the one that runs is unknown");
+}
+
+#[test]
 fn no_worker_has_more_than_its_most_tasks_however_little_they_cost() {
     let mut b = knowing(config(1, 1), 1);
     submit(&mut b, MOST + 10);

@@ -298,7 +298,7 @@ fn work_moves_from_a_busy_workers_line_to_an_idle_worker() {
     });
     let idle = b.workers[1];
     for _ in 0..5 {
-        b.answer(idle, 5_000);
+        b.answer(idle, 50_000);
     }
     assert_eq!((b.at_worker(0), b.dispatch.queued()), (1, 0));
     assert!(b.dispatch.counts.moved >= 2);
