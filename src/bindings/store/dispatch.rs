@@ -103,11 +103,10 @@ pub fn dispatch_flush(dispatch: u32, now_ms: f64) {
 
 /// A worker has started.
 #[wasm_bindgen]
-pub fn dispatch_ready(dispatch: u32, now_ms: f64, worker: f64) -> u32 {
-    let ready = at_dispatch(dispatch, |dispatch| {
-        dispatch.ready(instant_of(now_ms), ticket_of(worker))
+pub fn dispatch_ready(dispatch: u32, now_ms: f64, worker: f64) {
+    at_dispatch(dispatch, |dispatch| {
+        dispatch.ready(instant_of(now_ms), ticket_of(worker)).is_ok()
     });
-    u32::from(matches!(ready, Some(Ok(()))))
 }
 
 /// A worker has answered a task, after so many milliseconds unless that is negative: 0 it is nobody's, 1 settle it, 2 nobody
@@ -138,22 +137,22 @@ pub fn dispatch_cancel(dispatch: u32, now_ms: f64, task: f64, grace_ms: f64) -> 
     }
 }
 
-/// A worker has died or could not be started; 0 when it is nobody's.
+/// A worker has died or could not be started.
 #[wasm_bindgen]
-pub fn dispatch_crashed(dispatch: u32, now_ms: f64, worker: f64) -> u32 {
-    let crashed = at_dispatch(dispatch, |dispatch| {
-        dispatch.crashed(instant_of(now_ms), ticket_of(worker))
+pub fn dispatch_crashed(dispatch: u32, now_ms: f64, worker: f64) {
+    at_dispatch(dispatch, |dispatch| {
+        dispatch.crashed(instant_of(now_ms), ticket_of(worker)).is_ok()
     });
-    u32::from(matches!(crashed, Some(Ok(()))))
 }
 
-/// A task has broken its worker, which has begun none of those behind it; 0 when it is nobody's.
+/// A task has broken its worker, which has begun none of those behind it.
 #[wasm_bindgen]
-pub fn dispatch_trapped(dispatch: u32, now_ms: f64, worker: f64, task: f64) -> u32 {
-    let trapped = at_dispatch(dispatch, |dispatch| {
-        dispatch.trapped(instant_of(now_ms), ticket_of(worker), ticket_of(task))
+pub fn dispatch_trapped(dispatch: u32, now_ms: f64, worker: f64, task: f64) {
+    at_dispatch(dispatch, |dispatch| {
+        dispatch
+            .trapped(instant_of(now_ms), ticket_of(worker), ticket_of(task))
+            .is_ok()
     });
-    u32::from(matches!(trapped, Some(Ok(()))))
 }
 
 /// There are no workers to be had.

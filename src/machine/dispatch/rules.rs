@@ -1,6 +1,7 @@
 //! The rules of dispatch one by one, each at its very bound.
 
 use super::tests::{Bench, at, config, idempotent, keyed};
+use super::waiting::affinity;
 use super::*;
 use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
