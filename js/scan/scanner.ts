@@ -242,7 +242,8 @@ function heapBytes(): number | undefined {
   if (memory !== undefined) return memory.usedJSHeapSize;
   const host = globalThis.process as { memoryUsage?: () => { heapUsed: number } } | undefined;
   try {
-    return host?.memoryUsage?.().heapUsed;
+    // Workers on the edge are told of no memory: what they read there is 0.
+    return host?.memoryUsage?.().heapUsed || undefined;
   } catch {
     return undefined;
   }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { root } from "../../setup/needs.mjs";
 import { atExit, killGroup, run } from "../../setup/step.mjs";
 import { link } from "../conformance/bundle.mjs";
+import { ASSETS } from "./assets.mjs";
 import { DELIVERS } from "./queue.mjs";
 
 const binary = join(root, "tests/node_modules/.bin/workerd");
@@ -23,7 +24,7 @@ export async function version() {
 /**
  * Links an entry, whose imports are looked up beside the conformance cases, and starts it: `isolates` times, which share the Durable
  * Objects of the classes named `objects`, whose bindings have the classes' names. Everything they fetch goes to the address `outside`,
- * if there is one, whatever its host. A `queue` is bound as `SCAN_QUEUE`, and its messages go to the isolates in turn. Gives the address of each
+ * if there is one, whatever its host. The files of the folder `assets` are bound as `ASSETS`. A `queue` is bound as `SCAN_QUEUE`, and its messages go to the isolates in turn. Gives the address of each
  * isolate, anew after `restart()`, which kills the process and starts another on the same disk.
  */
 export async function serve(
@@ -36,6 +37,7 @@ export async function serve(
     objects = [],
     vars = {},
     outside,
+    assets,
     queue,
     port = 0,
     before,
@@ -47,7 +49,10 @@ export async function serve(
   rmSync(disk, { recursive: true, force: true });
   mkdirSync(disk);
   const sendsTo = await queue?.listen();
-  writeFileSync(config, capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, port, disk }));
+  writeFileSync(
+    config,
+    capnp({ wasm, date, flags, isolates, objects, vars, outside, assets, sendsTo, port, disk }),
+  );
   let running = await start(config, isolates, queue);
   return {
     get url() {
@@ -68,7 +73,7 @@ export async function serve(
   };
 }
 
-function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, port, disk }) {
+function capnp({ wasm, date, flags, isolates, objects, vars, outside, assets, sendsTo, port, disk }) {
   const modules = [
     `(name = "main.js", esModule = embed "main.js")`,
     ...wasm.map((file) => `(name = "${file}", wasm = embed "${file}")`),
@@ -76,6 +81,7 @@ function capnp({ wasm, date, flags, isolates, objects, vars, outside, sendsTo, p
   const text = JSON.stringify;
   const bindings = [
     ...(sendsTo === undefined ? [] : ['(name = "SCAN_QUEUE", queue = "queue")']),
+    ...(assets === undefined ? [] : ['(name = "ASSETS", service = "assets")']),
     ...objects.map(
       (each) =>
         `(name = ${text(each)}, durableObjectNamespace = (className = ${text(each)}, serviceName = "objects"))`,
@@ -109,6 +115,12 @@ const config :Workerd.Config = (
         : `
     (name = "queue", external = (address = ${text(sendsTo)}, http = ())),
     (name = "delivers", worker = .delivers),`
+    }${
+      assets === undefined
+        ? ""
+        : `
+    (name = "files", disk = (path = ${text(assets)})),
+    (name = "assets", worker = .assets),`
     }
   ],
   sockets = [${[
@@ -123,6 +135,11 @@ const delivers :Workerd.Worker = (
   compatibilityDate = "${CURRENT}",
   compatibilityFlags = ["service_binding_extra_handlers"],
   bindings = [${numbers.map((index) => `(name = "MAIN${index}", service = "main${index}")`).join(", ")}],
+);
+const assets :Workerd.Worker = (
+  modules = [(name = "main.js", esModule = ${text(ASSETS)})],
+  compatibilityDate = "${CURRENT}",
+  bindings = [${assets === undefined ? "" : '(name = "FILES", service = "files")'}],
 );
 const main :Workerd.Worker = ${worker("")};
 const objects :Workerd.Worker = ${worker(`

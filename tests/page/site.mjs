@@ -21,7 +21,7 @@ export async function openSite(options = {}) {
 }
 
 /** A page that remembers its complaints and its layout shifts. */
-export async function openPage(browser, url, settings = {}) {
+export async function openPage(browser, url, { ready, ...settings } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, ...settings });
   const page = await context.newPage();
   const complaints = [];
@@ -51,7 +51,8 @@ export async function openPage(browser, url, settings = {}) {
     }).observe({ type: "layout-shift", buffered: true });
   });
   await page.goto(url);
-  await page.waitForFunction(() => document.querySelector("#targets").value !== "");
+  if (ready === undefined) await page.waitForFunction(() => document.querySelector("#targets").value !== "");
+  else await page.waitForSelector(ready);
   return Object.assign(page, {
     complaints,
     layoutShift: () => page.evaluate(() => globalThis.layoutShift),

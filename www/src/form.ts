@@ -9,6 +9,7 @@ import { PLUGIN_NAMES, PLUGINS } from "./plugins.js";
 const TARGETS_HINT =
   "URLs, hosts, host:port or host:8000-8010, separated by lines, spaces or commas. # begins a comment.";
 const SETTINGS_HINT = "Workers: plugins at once on one target. Timeout: of one request.";
+const EDGE_HINT = "The edge worker scans passively, with limits of its own.";
 
 /** What the form asks for. */
 export interface Order {
@@ -32,6 +33,7 @@ export class Form {
   #workers = part("max-workers", HTMLInputElement);
   #timeout = part("request-timeout", HTMLInputElement);
   #boxes = new Map<PluginName, HTMLInputElement>();
+  #isEdge = false;
 
   constructor(submit: () => void) {
     this.#form.addEventListener("submit", (event) => {
@@ -42,9 +44,9 @@ export class Form {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
     });
     this.#targets.addEventListener("input", () => this.#countLines());
-    this.#form.addEventListener("change", () => this.#follow());
+    this.#form.addEventListener("change", () => this.follow());
     this.#lay();
-    this.#follow();
+    this.follow();
     this.clearNotes();
   }
 
@@ -121,11 +123,25 @@ export class Form {
     this.#targets.setAttribute("aria-invalid", "true");
   }
 
+  /** Offers what the engine can: an active plugin does not run in passive mode, and a worker has its own limits. */
+  follow(isEdge = this.#isEdge): void {
+    const hasChanged = isEdge !== this.#isEdge;
+    this.#isEdge = isEdge;
+    for (const field of [this.#workers, this.#timeout, ...this.#modes()]) field.disabled = isEdge;
+    const mode = this.#mode();
+    for (const [name, box] of this.#boxes) box.disabled = !allowed(name, mode);
+    if (hasChanged) this.clearNotes();
+  }
+
+  #modes(): HTMLInputElement[] {
+    return [...this.#form.querySelectorAll<HTMLInputElement>('input[name="mode"]')];
+  }
+
   clearNotes(): void {
     for (const field of [this.#targets, this.#workers, this.#timeout]) field.removeAttribute("aria-invalid");
     for (const [note, hint] of [
       [this.#note, TARGETS_HINT],
-      [this.#settings, SETTINGS_HINT],
+      [this.#settings, this.#isEdge ? EDGE_HINT : SETTINGS_HINT],
     ] as const) {
       note.classList.remove("bad");
       say(note, hint);
@@ -134,8 +150,8 @@ export class Form {
   }
 
   /** Says that the scan could not begin at all. */
-  showRefusal(message: string): void {
-    this.#refuse(undefined, this.#settings, message);
+  showRefusal(message: string, field?: HTMLInputElement): void {
+    this.#refuse(field, this.#settings, message);
   }
 
   #refuse(field: HTMLElement | undefined, note: HTMLElement, message: string): undefined {
@@ -164,13 +180,8 @@ export class Form {
     part("plugins", HTMLElement).replaceChildren(...boxes);
   }
 
-  /** An active plugin does not run in passive mode, and the form shows it. */
-  #follow(): void {
-    const mode = this.#mode();
-    for (const [name, box] of this.#boxes) box.disabled = !allowed(name, mode);
-  }
-
   #mode(): Mode {
+    // A field that is disabled is in no form data, and passive is what is left.
     return new FormData(this.#form).get("mode") === "active" ? "active" : "passive";
   }
 

@@ -6,7 +6,9 @@ import "./style.css";
 import { Board, type Filter, type Row } from "./board.js";
 import { part, say } from "./build.js";
 import { Detail } from "./detail.js";
+import { base } from "./edge-scanner.js";
 import { engine } from "./engine.js";
+import { EngineChoice } from "./engine-choice.js";
 import { Events } from "./events.js";
 import { download, fileName } from "./export.js";
 import { plural } from "./figures.js";
@@ -19,6 +21,7 @@ import { findSurroundings, type Surroundings } from "./surroundings.js";
 
 const board = new Board();
 const form = new Form(() => void scan());
+const choice = new EngineChoice(() => tellEngine());
 const readouts = new Readouts();
 const plots = new Plots(part("plots", HTMLElement));
 const events = new Events(part("events", HTMLElement));
@@ -57,23 +60,29 @@ act(buttons.pause, () => session.pause());
 act(buttons.cancel, () => session.cancel());
 act(buttons.json, () => void exportAs("json"));
 act(buttons.csv, () => void exportAs("csv"));
-for (const choice of document.querySelectorAll<HTMLInputElement>('input[name="filter"]')) {
-  choice.addEventListener("change", () => {
-    list.filter = choice.value as Filter;
+for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="filter"]')) {
+  radio.addEventListener("change", () => {
+    list.filter = radio.value as Filter;
   });
 }
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && detail.isOpen) detail.close();
 });
 list.begin();
+tellEngine();
 void settle();
-engine().catch(() => {}); // said when a scan is asked for
 
 /** Fills the page in with what there is to scan. */
 async function settle(): Promise<void> {
   surroundings = await findSurroundings();
   form.fill(surroundings.targets, surroundings.requestTimeout);
   say(part("range-about", HTMLElement), surroundings.about);
+  if (surroundings.worker !== undefined) {
+    choice.propose(surroundings.worker);
+    tellEngine();
+    return;
+  }
+  engine().catch(() => {}); // said when a scan is asked for
   const faults = part("faults", HTMLButtonElement);
   const show = (on: boolean) => faults.setAttribute("aria-checked", String(on));
   show(surroundings.faults);
@@ -92,8 +101,26 @@ async function scan(): Promise<void> {
   if (buttons.scan.getAttribute("aria-disabled") === "true") return;
   const order = form.read();
   if (order === undefined) return;
+  const fault = choice.fault();
+  if (fault !== undefined) return form.showRefusal(fault.message, fault.field);
   bad = [];
-  await session.run(order, surroundings?.fetch);
+  const { worker } = choice;
+  tellEngine();
+  await session.run(order, worker === undefined ? { fetch: surroundings?.fetch } : { worker });
+}
+
+/** Says who scans, where the progress is, and lets the form offer what that engine can. */
+function tellEngine(): void {
+  const { worker } = choice;
+  form.follow(worker !== undefined);
+  say(
+    part("engine-now", HTMLElement),
+    worker === undefined ? "in this tab" : `on the edge worker, all headers visible${at(worker.url)}`,
+  );
+}
+
+function at(url: string): string {
+  return url !== "" && URL.canParse(url) ? `: ${base(url).host}` : "";
 }
 
 function take(event: ScanEvent): void {
@@ -139,7 +166,7 @@ function showPhase(phase: Phase): void {
   document.documentElement.dataset.phase = phase;
   readouts.phase(phase);
   enable(buttons.scan, !busy);
-  enable(buttons.pause, phase === "scanning" || phase === "paused");
+  enable(buttons.pause, (phase === "scanning" || phase === "paused") && session.canPause);
   enable(buttons.cancel, phase === "scanning" || phase === "paused");
   enable(buttons.json, session.report !== undefined);
   enable(buttons.csv, session.report !== undefined);

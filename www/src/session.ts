@@ -1,6 +1,7 @@
 // One scan from its start to its end, and what may be done to it meanwhile.
 
 import type { Report, ScanEvent, Scanner } from "tidegate/scan";
+import { EdgeScanner, type EdgeWorker } from "./edge-scanner.js";
 import { engine } from "./engine.js";
 import type { Order } from "./form.js";
 
@@ -21,9 +22,16 @@ export interface Listener {
   broke(message: string): void;
 }
 
+/** Who scans: a worker, or this tab, with a `fetch` of its own where it only pretends. */
+export type Engine = { worker: EdgeWorker } | { fetch: typeof globalThis.fetch | undefined };
+
 type State =
   | { phase: "idle" | "loading" | "failed" }
-  | { phase: "scanning" | "paused" | "cancelling"; scanner: Scanner; controller: AbortController }
+  | {
+      phase: "scanning" | "paused" | "cancelling";
+      scanner: Scanner | EdgeScanner;
+      controller: AbortController;
+    }
   | { phase: "done" | "cancelled"; report: Report };
 
 export class Session {
@@ -45,16 +53,12 @@ export class Session {
   }
 
   /** Scans until the end; does nothing while a scan runs. Never rejects. */
-  async run({ targets, options }: Order, fetch: typeof globalThis.fetch | undefined): Promise<void> {
+  async run({ targets, options }: Order, by: Engine): Promise<void> {
     if ("scanner" in this.#state || this.#state.phase === "loading") return;
     const controller = new AbortController();
     this.#enter({ phase: "loading" });
     try {
-      const { Scanner } = await engine();
-      const scanner = new Scanner({
-        ...options,
-        ...(fetch !== undefined && { fetch }),
-      });
+      const scanner = await scannerOf(by, options);
       for await (const event of scanner.scan(targets, { signal: controller.signal })) {
         if (event.type === "started") this.#enter({ phase: "scanning", scanner, controller });
         if (event.type === "done")
@@ -67,12 +71,17 @@ export class Session {
     }
   }
 
+  /** Whether what runs can be paused: what another computer does cannot. */
+  get canPause(): boolean {
+    return "scanner" in this.#state && "pause" in this.#state.scanner;
+  }
+
   /** Pauses, or goes on if paused. */
   pause(): void {
-    if (this.#state.phase === "scanning") {
+    if (this.#state.phase === "scanning" && "pause" in this.#state.scanner) {
       this.#state.scanner.pause();
       this.#enter({ ...this.#state, phase: "paused" });
-    } else if (this.#state.phase === "paused") {
+    } else if (this.#state.phase === "paused" && "resume" in this.#state.scanner) {
       this.#state.scanner.resume();
       this.#enter({ ...this.#state, phase: "scanning" });
     }
@@ -89,4 +98,10 @@ export class Session {
     this.#state = state;
     this.#listener.phase(state.phase);
   }
+}
+
+async function scannerOf(by: Engine, options: Order["options"]): Promise<Scanner | EdgeScanner> {
+  if ("worker" in by) return new EdgeScanner(by.worker, options.plugins);
+  const { Scanner } = await engine();
+  return new Scanner({ ...options, ...(by.fetch !== undefined && { fetch: by.fetch }) });
 }

@@ -1,4 +1,5 @@
-// Where the targets come from: a range served beside this page, or, on static hosting, targets simulated in the page.
+// What is around the page: a range of targets served beside it, a worker on the edge that serves it and can scan, or, on static
+// hosting, nothing, and then targets are simulated in the page.
 
 import { SYNTHETIC_TARGETS, syntheticFetch } from "./synthetic.js";
 
@@ -8,6 +9,8 @@ export interface Surroundings {
   requestTimeout?: number;
   /** Used in place of the page's own `fetch`. */
   fetch?: typeof globalThis.fetch;
+  /** The worker that serves this page, and can scan for it. */
+  worker?: string;
   /** Turns faults on or off and says how it stands then. */
   setFaults(on: boolean): Promise<boolean>;
   faults: boolean;
@@ -20,10 +23,26 @@ interface RangeIndex {
   targets: { name: string; url: string }[];
 }
 
-/** Looks for a range beside the page. Without one, the page brings its own. */
+/** What a worker says at the same place. */
+interface WorkerIndex {
+  /** Under which address it scans, seen from the page. */
+  engine: string;
+}
+
+/** Looks for what is beside the page. Without anything, the page brings its own targets. */
 export async function findSurroundings(): Promise<Surroundings> {
   const index = await readIndex();
   if (index === undefined) return synthetic();
+  if ("engine" in index) {
+    const worker = new URL(index.engine, location.href).href;
+    return {
+      about: `Served by an edge worker, which can scan`,
+      targets: [],
+      worker,
+      faults: false,
+      setFaults: async () => false,
+    };
+  }
   const { requestTimeout } = index.suggested ?? {};
   return {
     about: `Range of ${index.targets.length} targets, seed ${index.seed}`,
@@ -57,12 +76,12 @@ function synthetic(): Surroundings {
   };
 }
 
-async function readIndex(): Promise<RangeIndex | undefined> {
+async function readIndex(): Promise<RangeIndex | WorkerIndex | undefined> {
   try {
     const response = await fetch("./range.json", { headers: { accept: "application/json" } });
     if (!response.ok || !(response.headers.get("content-type") ?? "").includes("json")) return undefined;
     const index: unknown = await response.json();
-    return isIndex(index) ? index : undefined;
+    return isIndex(index) || isWorker(index) ? index : undefined;
   } catch {
     return undefined;
   }
@@ -76,4 +95,8 @@ function isIndex(value: unknown): value is RangeIndex {
     Array.isArray(value.targets) &&
     "faults" in value
   );
+}
+
+function isWorker(value: unknown): value is WorkerIndex {
+  return typeof value === "object" && value !== null && "engine" in value && typeof value.engine === "string";
 }
