@@ -32,53 +32,13 @@ mod having;
 mod order;
 mod report;
 mod serving;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use order::{Inversion, LockOrder};
 pub use report::Report;
-
-/// How long `acquire` waits unless told otherwise: longer than a critical section should ever be, short enough to be
-/// seen by somebody who waits for an answer.
-pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long `reserve` waits unless told otherwise: it needs several locks to be free at once.
-pub const RESERVE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a reservation that cannot be served yet may be passed by later ones.
-pub const PASSES: u32 = 16;
-
-/// What is asked of a lock set.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// The locks, in the host's order; the same one twice counts once.
-    pub locks: &'a [u32],
-    /// One after the other, or as a unit.
-    pub mode: Mode,
-    /// Who asks, if declared.
-    pub owner: Option<u64>,
-    /// How long all of it may take.
-    pub patience: Patience,
-}
-
-/// How several locks are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// One after the other, in order, keeping what it has.
-    Ordered,
-    /// All in one step, holding nothing before.
-    Unit,
-}
-
-/// The answer to a claim.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Answer {
-    /// All of them are held, under this ticket.
-    Granted(Ticket),
-    /// A wake will follow.
-    Waiting(Ticket),
-    /// Turned away: `NotNow` (ordered) or `Conflict` (unit) if the caller would not wait, `Closed` if nobody may any
-    /// more, `Deadlock` if waiting would have closed a cycle. [`LockSet::take_report`] has the rest.
-    Refused(Refusal),
-}
+pub use terms::{ACQUIRE_TIMEOUT, Answer, Claim, Mode, PASSES, RESERVE_TIMEOUT};
 
 /// Named locks. See the module.
 #[derive(Clone, Debug, Default)]
@@ -424,32 +384,6 @@ impl LockSet {
     /// Whether a lock is neither held nor waited for: its number may be given to another name.
     pub fn is_idle(&self, lock: u32) -> bool {
         !self.locks.contains_key(&lock)
-    }
-
-    fn in_order(&self, locks: &[u32]) -> Vec<u32> {
-        let mut sorted: Vec<u32> = Vec::with_capacity(locks.len());
-        for lock in locks {
-            if !sorted.contains(lock) {
-                sorted.push(*lock);
-            }
-        }
-        sorted.sort_by_key(|lock| self.ranks.get(lock).copied().unwrap_or(u32::MAX));
-        sorted
-    }
-
-    fn remember_order(&mut self, owner: Option<u64>, wanted: &[u32], mode: Mode) {
-        if let Some(own) = owner.and_then(|owner| self.owners.get(&owner)) {
-            for held in own.held.keys() {
-                for lock in wanted.iter().filter(|lock| !own.held.contains_key(lock)) {
-                    self.order.record(*held, *lock, &self.ranks);
-                }
-            }
-        }
-        if mode == Mode::Ordered {
-            for pair in wanted.windows(2) {
-                self.order.record(pair[0], pair[1], &self.ranks);
-            }
-        }
     }
 
     fn resource(&self, lock: u32) -> Resource {

@@ -83,6 +83,22 @@ fn a_dependent_starts_in_the_call_in_which_its_last_dependency_ends() {
 }
 
 #[test]
+fn a_task_takes_its_weight_of_the_slots_and_no_more_than_there_are() {
+    let mut house = House::with_slots(4);
+    let tasks = [1, 3, 9].map(|weight| {
+        let task = NewTask {
+            weight,
+            ..NewTask::named(weight)
+        };
+        house.graph.add(house.now, task, &mut house.wakes).unwrap()
+    });
+    assert_eq!(
+        tasks.map(|task| house.graph.slots_of(task)),
+        [(1, 4), (3, 4), (4, 4)]
+    );
+}
+
+#[test]
 fn no_more_run_than_there_are_slots_and_a_waiting_task_holds_none() {
     let mut house = House::with_slots(2);
     house.add(9, &[1]);

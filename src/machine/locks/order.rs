@@ -5,6 +5,7 @@
 //! lock while asking for another makes an edge, and an edge against a path that is already there is reported, once,
 //! before it ever deadlocks.
 
+use super::{LockSet, Mode};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A lock was asked for against an order.
@@ -77,6 +78,34 @@ impl LockOrder {
             open.extend(next.filter(|next| seen.insert(**next)));
         }
         false
+    }
+}
+
+impl LockSet {
+    pub(super) fn in_order(&self, locks: &[u32]) -> Vec<u32> {
+        let mut sorted: Vec<u32> = Vec::with_capacity(locks.len());
+        for lock in locks {
+            if !sorted.contains(lock) {
+                sorted.push(*lock);
+            }
+        }
+        sorted.sort_by_key(|lock| self.ranks.get(lock).copied().unwrap_or(u32::MAX));
+        sorted
+    }
+
+    pub(super) fn remember_order(&mut self, owner: Option<u64>, wanted: &[u32], mode: Mode) {
+        if let Some(own) = owner.and_then(|owner| self.owners.get(&owner)) {
+            for held in own.held.keys() {
+                for lock in wanted.iter().filter(|lock| !own.held.contains_key(lock)) {
+                    self.order.record(*held, *lock, &self.ranks);
+                }
+            }
+        }
+        if mode == Mode::Ordered {
+            for pair in wanted.windows(2) {
+                self.order.record(pair[0], pair[1], &self.ranks);
+            }
+        }
     }
 }
 

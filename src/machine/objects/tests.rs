@@ -1,4 +1,5 @@
 use super::*;
+use core::time::Duration;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 #[cfg(target_arch = "wasm32")]
