@@ -1,7 +1,7 @@
 /** Consumes the queue of scans: each message is a shard, and a shard is a scan of its own. */
 
 import { callable, object, reject } from "../options.js";
-import type { Level, PluginResult, ScanOptions } from "../scan/types.js";
+import type { Level, PluginResult, ScanEvent, ScanOptions } from "../scan/types.js";
 import type { CoordinatorNamespace } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
 import type { ScannerClass } from "./scan-handler.js";
@@ -120,18 +120,24 @@ export function queueConsumer(options: QueueConsumerOptions): (batch: ScanBatch)
       fetch: guard.fetch,
       connect: null,
     });
-    if (admitted.length > 0) {
-      for await (const event of scanner.scan(admitted, { signal: ends.signal })) {
+    try {
+      if (admitted.length > 0) await follow(scanner.scan(admitted, { signal: ends.signal }));
+    } finally {
+      // What is known by then is known, also where the scan ends in an error.
+      if (untold.length > 0) await tell();
+    }
+    return !ends.signal.aborted;
+
+    async function follow(events: AsyncIterable<ScanEvent>): Promise<void> {
+      for await (const event of events) {
         // A run that we ended says nothing about its target.
         if (event.type === "result" && event.result.status !== "cancelled") untold.push(event.result);
         const waited = Date.now() - toldAt;
         if (untold.length >= MOST_TOLD || (untold.length > 0 && waited >= TELL_MS) || waited >= lease / 4)
           await tell();
-        if (ends.signal.aborted) return false;
+        if (ends.signal.aborted) return;
       }
     }
-    if (untold.length > 0) await tell();
-    return !ends.signal.aborted;
   }
 
   /** A target that may not be contacted has a result for each plugin all the same. */

@@ -130,20 +130,20 @@ export class ScanJobObject {
     this.#tell();
   }
 
-  /** Sends what waits to be sent. The alarm is set before: if this ends on the way, it begins again. */
+  /** Sends what waits to be sent. */
   async #send(): Promise<void> {
-    this.#wake(1000);
     if (this.#isSending) return;
     this.#isSending = true;
     try {
       for (;;) {
-        const shards = this.#journal.unsent(Date.now());
+        const shards = this.#journal.send(Date.now());
         const job = this.#journal.plan?.id;
         if (shards.length === 0 || job === undefined) break;
+        // If this ends on the way, the alarm begins again.
+        this.#wake();
         try {
           await this.#queue.sendBatch(shards.map((shard) => ({ body: { job, shard }, contentType: "json" })));
           this.#unsent = 0;
-          this.#journal.sent(shards, Date.now());
         } catch {
           this.#unsent += 1;
           this.#journal.notSent(shards, Date.now() + Math.min(30_000, 500 * 2 ** this.#unsent));
@@ -156,10 +156,10 @@ export class ScanJobObject {
   }
 
   /** An alarm that comes too early does nothing; so it is only moved to come earlier. */
-  #wake(after = 1): void {
+  #wake(): void {
     if (this.#journal.plan === undefined) return;
     const now = Date.now();
-    const at = Math.max(this.#journal.nextDeadline, now + after);
+    const at = Math.max(this.#journal.nextDeadline, now + 1);
     if (this.#alarmAt > now && this.#alarmAt <= at) return;
     this.#alarmAt = at;
     void this.#storage.setAlarm(this.#alarmAt);

@@ -124,34 +124,33 @@ export class ScanJournal {
     this.#stand({ state: "running", finished: null, done: 0, targetsDone: 0, reachable: 0, runs, findings });
   }
 
-  /** The shards that somebody must be told of: those that wait, those whose message seems lost, those whose consumer is silent. */
-  unsent(now: number): number[] {
+  /**
+   * The shards that somebody must be told of: those that wait, those whose message seems lost, those whose consumer is silent. They count as
+   * sent from here on, since their consumer may be done before the queue says that it has them. Who never hears of one is told again, ever later.
+   */
+  send(now: number): number[] {
     if (this.isOver) return [];
     this.#sql.exec("UPDATE shard SET state = 'waiting' WHERE state IN ('sent', 'held') AND due <= ?", now);
+    const patience = 4 * this.#begun.plan.lease;
     return this.#rows(
-      "SELECT number FROM shard WHERE state = 'waiting' AND due <= ? ORDER BY number LIMIT ?",
+      `UPDATE shard SET state = 'sent', due = ? + ? * (1 << MIN(sends, 6)), sends = sends + 1
+      WHERE number IN (SELECT number FROM shard WHERE state = 'waiting' AND due <= ? ORDER BY number LIMIT ?)
+      RETURNING number`,
+      now,
+      patience,
       now,
       MOST_SENT,
     ).map(({ number }) => number as number);
   }
 
-  /** They are in the queue; who never hears of them is told again, ever later. */
-  sent(shards: readonly number[], now: number): void {
-    const patience = 10 * this.#begun.plan.lease;
-    for (const shard of shards)
-      this.#sql.exec(
-        `UPDATE shard SET state = 'sent', due = ? + ? * (1 << MIN(sends, 6)), sends = sends + 1
-        WHERE number = ? AND state = 'waiting'`,
-        now,
-        patience,
-        shard,
-      );
-  }
-
   /** The queue did not take them. */
   notSent(shards: readonly number[], until: number): void {
     for (const shard of shards)
-      this.#sql.exec("UPDATE shard SET due = ? WHERE number = ? AND state = 'waiting'", until, shard);
+      this.#sql.exec(
+        "UPDATE shard SET state = 'waiting', due = ? WHERE number = ? AND state = 'sent'",
+        until,
+        shard,
+      );
   }
 
   /** Gives a shard to a consumer, for as long as it goes on to say something. Asked twice, it is the same. */
@@ -178,7 +177,7 @@ export class ScanJournal {
     }
     if (fruitless > FRUITLESS_ALONE) todo = todo.slice(0, 1);
     this.#sql.exec(
-      "UPDATE shard SET state = 'held', due = ?, fruitless = ?, holder = ? WHERE number = ?",
+      "UPDATE shard SET state = 'held', due = ?, sends = 0, fruitless = ?, holder = ? WHERE number = ?",
       now + plan.lease,
       fruitless,
       holder,

@@ -1,0 +1,67 @@
+/** The worker of `edge/` with consumers that die on the way, and objects that can be made to restart. */
+
+import { ScanJobObject as Base, queueConsumer, scanHandler } from "tidegate/edge";
+import { Scanner, toCsv } from "tidegate/scan";
+
+export class ScanJobObject extends Base {
+  constructor(state, env) {
+    super(state, env);
+    this.state = state;
+  }
+
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/restart") this.state.abort("restart");
+    return super.fetch(request);
+  }
+}
+
+const died = new Set();
+let shards = 0;
+
+/** Dies with its consumer: of the shards that begin, one in three throws midway and one in seven falls silent, each once; one kind of target, always. */
+class Mortal extends Scanner {
+  async *scan(targets, options) {
+    const [first] = targets;
+    shards += 1;
+    const kind = died.has(first) ? 0 : shards;
+    died.add(first);
+    const isPoisoned = targets.some((target) => target.includes("poison"));
+    let results = 0;
+    for await (const event of super.scan(targets, options)) {
+      yield event;
+      results += event.type === "result" ? 1 : 0;
+      if (isPoisoned && event.type === "started") throw new Error("poisoned");
+      if (results === 7 && kind % 3 === 1) throw new Error("died on the way");
+      if (results === 12 && kind % 7 === 2) await new Promise(() => {});
+    }
+  }
+}
+
+const scan = { tries: 1 };
+let handle;
+let consume;
+
+// biome-ignore lint/style/noDefaultExport: that is what a worker is
+export default {
+  async fetch(request, env) {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname === "/restart") {
+      const object = env.ScanJobObject.get(env.ScanJobObject.idFromName(searchParams.get("id")));
+      await object.fetch("https://scan/restart").catch(() => {});
+      return new Response("restarted");
+    }
+    handle ??= scanHandler({
+      Scanner,
+      scan,
+      tokens: env.TOKENS.split(" "),
+      targets: { allow: ["*"] },
+      rate: { limit: 1000, per: 60_000 },
+      scans: { jobs: env.ScanJobObject, formats: { csv: toCsv }, lease: 1500 },
+    });
+    return (await handle(request)) ?? new Response("not found\n", { status: 404 });
+  },
+  async queue(batch, env) {
+    consume ??= queueConsumer({ Scanner: Mortal, scan, jobs: env.ScanJobObject, targets: { allow: ["*"] } });
+    await consume(batch);
+  },
+};

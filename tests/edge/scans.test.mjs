@@ -1,0 +1,313 @@
+/** Scans of many shards in real workerd: consumers, objects and the whole process die on the way, messages are lost and come twice. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createServer, request as get } from "node:http";
+import { after, before, test } from "node:test";
+import { startRange } from "../../range/range.mjs";
+import { LocalQueue } from "./queue.mjs";
+import { serve } from "./serve.mjs";
+import { HOSTILE } from "./targets.mjs";
+
+const TOKEN = "a-token-that-is-long-enough";
+const OTHER = "a-token-of-somebody-else";
+/** What stands behind the hosts of a scan: targets of the range whose answer never varies. */
+const KINDS = ["fast", "broken", "missing", "locked", "empty", "headers-none", "hostile", "resetting"];
+const hostile = HOSTILE.filter((target) => target !== "");
+const queue = new LocalQueue({
+  concurrency: 8,
+  // Of a hundred messages, seven are lost and thirteen come twice.
+  copies: ({ id }) => (id % 100 < 7 ? 0 : id % 100 < 20 ? 2 : 1),
+});
+let range;
+let outside;
+let worker;
+/** The hosts that were contacted. */
+let contacted = [];
+/** Called at each contact; answers wait for it. */
+let onContact = async () => {};
+
+before(async () => {
+  range = await startRange({ reference: false });
+  const urls = new Map(KINDS.map((kind) => [kind, new URL(range.url(kind))]));
+  // Everything that workers fetch comes here, whatever its host; the host says which target of the range it is.
+  outside = createServer(async (request, response) => {
+    const { host } = request.headers;
+    contacted.push(host);
+    await onContact(host);
+    const { hostname, port, pathname } = urls.get(host.split(".")[1]) ?? urls.get("fast");
+    get({ hostname, port, path: pathname, method: request.method }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    })
+      .on("error", () => response.destroy())
+      .end();
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => outside.once("listening", resolve));
+  worker = await serve("scans", readFileSync(new URL("scans-worker.js", import.meta.url), "utf8"), {
+    objects: ["ScanJobObject"],
+    vars: { TOKENS: `${TOKEN} ${OTHER}` },
+    outside: `127.0.0.1:${outside.address().port}`,
+    isolates: 2,
+    queue,
+  });
+});
+after(async () => {
+  worker?.stop();
+  outside?.closeAllConnections();
+  outside?.close();
+  await range?.close();
+});
+
+function ask(path, { token = TOKEN, order, headers, ...init } = {}) {
+  return fetch(`${worker.url}${path}`, {
+    signal: AbortSignal.timeout(120_000),
+    ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
+    ...init,
+    headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
+  });
+}
+
+async function json(path, options) {
+  const response = await ask(path, options);
+  return { status: response.status, ...(await response.json()) };
+}
+
+async function begin(targets, plugins = ["http-probe"]) {
+  contacted = [];
+  const answer = await json("/scans", { order: { targets, plugins } });
+  assert.equal(answer.status, 202, `${JSON.stringify(answer)} ${worker.said()}`);
+  return answer;
+}
+
+/** Events as they come, from the one after `last`; ends where the stream does, however. */
+async function* events(id, last) {
+  const response = await ask(`/scans/${id}/events`, {
+    headers: last === undefined ? {} : { "last-event-id": last },
+  });
+  if (response.status === 204) return;
+  assert.equal(response.status, 200);
+  assert.match(response.headers.get("content-type"), /^text\/event-stream/);
+  let text = "";
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const parts = text.split("\n\n");
+    text = parts.pop();
+    for (const part of parts) {
+      const fields = new Map(part.split("\n").map((line) => line.split(/: (.*)/s, 2)));
+      if (fields.has("data")) yield { id: fields.get("id"), ...JSON.parse(fields.get("data")) };
+    }
+  }
+}
+
+/** Watches to the end as a browser does: whenever the stream breaks, it is taken up after the last event that was seen. */
+async function watch(id, onEvent = () => {}) {
+  const seen = [];
+  let breaks = 0;
+  while (seen.at(-1)?.type !== "done") {
+    try {
+      for await (const event of events(id, seen.at(-1)?.id)) {
+        seen.push(event);
+        onEvent(event);
+      }
+    } catch {
+      breaks += 1;
+    }
+  }
+  return { seen, breaks };
+}
+
+const host = (kind, n) => `http://h${n}.${kind}.example/`;
+const keyOf = ({ target, plugin }) => `${target} ${plugin}`;
+
+test("two thousand targets have exactly one result each, whoever dies on the way, and none is lost", async (t) => {
+  const targets = Array.from({ length: 2000 }, (_, n) => host(KINDS[n % KINDS.length], n));
+  // Whoever watches sees when somebody is to die: not by a clock, but by how far the scan is.
+  const deaths = [
+    [200, restartObject],
+    [500, killAll],
+    [900, restartObject],
+    [1200, killAll],
+    [1600, restartObject],
+  ];
+  let done = 0;
+  const { id } = await begin(targets);
+  const dying = [];
+  async function restartObject() {
+    await ask(`/restart?id=${id}`);
+  }
+  async function killAll() {
+    await worker.restart();
+  }
+  const { seen, breaks } = await watch(id, ({ type }) => {
+    done += type === "result" ? 1 : 0;
+    if (done >= (deaths[0]?.[0] ?? Number.POSITIVE_INFINITY))
+      dying.push(
+        deaths
+          .shift()[1]()
+          .catch(() => {}),
+      );
+  });
+  await Promise.all(dying);
+  t.diagnostic(
+    `${contacted.length} requests, ${queue.counts.delivered} deliveries of ${queue.counts.sent} messages, ${queue.counts.again} again, ${breaks} breaks`,
+  );
+  assert.deepEqual(deaths, []);
+
+  const told = seen.filter(({ type }) => type === "result").map(({ result }) => keyOf(result));
+  const wanted = targets.map((target) => `${target} http-probe`).sort();
+  assert.deepEqual(told.sort(), wanted, "each result is told once, over all breaks");
+  const report = await (await ask(`/scans/${id}/report`)).json();
+  assert.deepEqual(report.results.map(keyOf).sort(), wanted);
+  assert.deepEqual(report.targets, targets);
+  assert.equal(report.complete, true);
+  const statuses = { fast: 200, broken: 500, missing: 404, locked: 401, empty: 204, resetting: null };
+  for (const { target, status, details } of report.results) {
+    assert.equal(status, "ok", target);
+    const { [target.split(".")[1]]: expected = 200 } = statuses;
+    assert.equal(details.status, expected, target);
+  }
+  const status = await json(`/scans/${id}`);
+  assert.deepEqual(
+    [status.state, status.done, status.total, status.targetsDone, status.summary],
+    ["done", 2000, 2000, 2000, report.summary],
+  );
+  assert.equal(report.summary.reachable, 1750);
+});
+
+test("events are taken up after the last one seen, also from an object that has begun anew; the end is told once", async () => {
+  const held = new Set();
+  onContact = (name) => (name.includes("h2.") ? new Promise((resolve) => held.add(resolve)) : undefined);
+  const { id } = await begin([host("fast", 1), host("fast", 2), host("broken", 3), "http://10.0.0.1/"]);
+  const first = [];
+  for await (const event of events(id)) {
+    first.push(event);
+    if (first.filter(({ type }) => type === "result").length === 2) break;
+  }
+  assert.equal(first[0].type, "refused");
+  await ask(`/restart?id=${id}`);
+  const rest = watch(id);
+  const after = [];
+  const resumed = (async () => {
+    for await (const event of events(id, first.at(-1).id)) after.push(event);
+  })();
+  onContact = async () => {};
+  for (const release of held) release();
+  await resumed;
+  const results = (seen) => seen.filter(({ type }) => type === "result").map(({ result }) => result.target);
+  assert.deepEqual(results(first).sort(), [host("broken", 3), host("fast", 1)].sort());
+  assert.deepEqual(results(after), [host("fast", 2)]);
+  assert.deepEqual(results((await rest).seen).sort(), [...results(first), ...results(after)].sort());
+  const { id: last, type, cancelled } = after.at(-1);
+  assert.deepEqual([type, cancelled], ["done", false]);
+  assert.equal((await ask(`/scans/${id}/events`, { headers: { "last-event-id": last } })).status, 204);
+});
+
+test("a scan that is ended contacts nobody any more, keeps what it found, and is forgotten when it is ended again", async () => {
+  const held = new Set();
+  onContact = () => new Promise((resolve) => held.add(resolve));
+  const { id } = await begin(Array.from({ length: 200 }, (_, n) => host("fast", n)));
+  const watched = watch(id, () => {});
+  while (held.size === 0) await new Promise(setImmediate);
+  const ended = await json(`/scans/${id}`, { method: "DELETE" });
+  assert.deepEqual([ended.status, ended.state], [200, "cancelled"]);
+  const { seen } = await watched;
+  assert.deepEqual([seen.at(-1).type, seen.at(-1).cancelled], ["done", true]);
+  onContact = async () => {};
+  for (const release of held) release();
+  // Shards that had not begun never do: a scan that is made afterwards goes through the same queue, behind them.
+  const next = await begin([host("missing", 1)]);
+  await watch(next.id);
+  assert.deepEqual(
+    contacted.filter((name) => Number(/^h(\d+)\.fast/.exec(name)?.[1] ?? 0) >= 160),
+    [],
+  );
+  const report = await (await ask(`/scans/${id}/report`)).json();
+  assert.equal(report.complete, false);
+  assert.equal((await ask(`/scans/${id}`, { method: "DELETE" })).status, 204);
+  for (const path of ["", "/events", "/report"])
+    assert.equal((await ask(`/scans/${id}${path}`)).status, 404, path);
+});
+
+test("a target that ends every consumer is one failed result, and its neighbours are scanned", async () => {
+  const targets = [host("fast", 1), "http://h2.poison.example/", host("broken", 3)];
+  const { id } = await begin(targets);
+  await watch(id);
+  const { results } = await (await ask(`/scans/${id}/report`)).json();
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ["ok", "error", "ok"],
+  );
+  assert.match(results[1].error, /^Its consumer ended 5 times without a result: .*poisoned/);
+});
+
+test("without a token, or with another's, nothing is told and nothing is contacted", async () => {
+  const { id } = await begin([host("fast", 1)]);
+  await watch(id);
+  contacted = [];
+  for (const token of [null, "wrong", `${TOKEN}x`]) {
+    const order = { targets: [host("fast", 2)] };
+    assert.equal((await ask("/scans", { token, order })).status, 401);
+    for (const path of ["", "/events", "/report"])
+      assert.equal((await ask(`/scans/${id}${path}`, { token })).status, 401);
+    assert.equal((await ask(`/scans/${id}`, { token, method: "DELETE" })).status, 401);
+  }
+  for (const path of ["", "/events", "/report"])
+    assert.equal((await ask(`/scans/${id}${path}`, { token: OTHER })).status, 404);
+  assert.equal((await ask(`/scans/${id}`, { token: OTHER, method: "DELETE" })).status, 404);
+  assert.equal((await json(`/scans/${id}`)).state, "done");
+  assert.deepEqual(contacted, []);
+});
+
+test("hostile targets are refused with one sentence each, while the rest is scanned", async () => {
+  const good = Array.from({ length: 20 }, (_, n) => host("fast", n));
+  const { id, refused } = await begin([...hostile, ...good, ...good]);
+  assert.deepEqual(
+    refused.map(({ target }) => target),
+    hostile,
+  );
+  for (const { message } of refused) assert.match(message, /^[A-Z`][^\n]*[^.\s]$/);
+  const { seen } = await watch(id);
+  assert.equal(seen.filter(({ type }) => type === "refused").length, hostile.length);
+  const report = await (await ask(`/scans/${id}/report`)).json();
+  assert.deepEqual(
+    report.results.map(({ target, details }) => `${target} ${details.status}`),
+    good.map((target) => `${target} 200`),
+  );
+  assert.deepEqual(
+    report.invalid.map(({ input }) => input),
+    hostile,
+  );
+  assert.equal(new Set(contacted).size, 20);
+  const none = await json("/scans", { order: { targets: hostile } });
+  assert.deepEqual([none.status, none.refused.length], [400, hostile.length]);
+});
+
+test("reports come as JSON and as CSV, and a format that is not offered is told with those that are", async () => {
+  const { id } = await begin([host("fast", 1), host("hostile", 2)], ["http-probe", "security-headers"]);
+  await watch(id);
+  const csv = await ask(`/scans/${id}/report?format=csv`);
+  assert.match(csv.headers.get("content-type"), /^text\/csv/);
+  assert.match(await csv.text(), /^target,plugin,status/);
+  const { results, plugins } = await (await ask(`/scans/${id}/report?format=json`)).json();
+  assert.deepEqual([results.length, plugins.length], [4, 2]);
+  const other = await json(`/scans/${id}/report?format=pdf`);
+  assert.deepEqual([other.status, other.error], [400, "expected `format` to be one of json, csv"]);
+});
+
+test("what is no order, no scan and no event is told so", async () => {
+  for (const order of [null, {}, { targets: [] }, { targets: [1] }, { targets: ["a.example"], plugins: "x" }])
+    assert.equal((await ask("/scans", { order })).status, 400, JSON.stringify(order));
+  const unknown = await json("/scans", { order: { targets: ["a.example"], plugins: ["nope"] } });
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.error, /nope/);
+  const many = { targets: Array.from({ length: 10_001 }, () => "a.example") };
+  assert.equal((await ask("/scans", { order: many })).status, 400);
+  assert.equal((await ask("/scans", { order: { targets: ["x".repeat(1_100_000)] } })).status, 400);
+  assert.equal((await ask("/scans")).status, 405);
+  for (const id of ["x", "00000000-0000-4000-8000-000000000000"])
+    assert.equal((await ask(`/scans/${id}`)).status, 404);
+  const { id } = await begin([host("fast", 1)]);
+  assert.equal((await ask(`/scans/${id}`, { method: "PUT" })).status, 405);
+  assert.equal((await ask(`/scans/${id}/events`, { headers: { "last-event-id": "x" } })).status, 400);
+});
