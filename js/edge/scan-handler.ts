@@ -133,7 +133,11 @@ export function scanHandler(
     if (limited !== undefined) return limited;
     if (guard.isClosed && request.method === "POST") return refusal(403, NOTHING_ALLOWED);
     if (isOfScans)
-      return scans.answer(request, { owner: caller.id, mayStart: (targets) => mayStart(caller, targets) });
+      return scans.answer(request, {
+        owner: caller.id,
+        mayStart: (targets) => mayStart(caller, targets),
+        refuse: (targets) => quotas.counts(caller).refuse(targets),
+      });
     const wanted = pathname === "/scan" ? "POST" : "GET";
     if (request.method !== wanted) return refusal(405, `${wanted} it is`);
     if (pathname === "/scan") return start(request, caller);

@@ -32,6 +32,8 @@ export interface Client {
   readonly owner: string;
   /** Why a scan of so many targets may not be started, if it may not. */
   mayStart(targets: number): Promise<Response | undefined>;
+  /** So many of them were refused. */
+  refuse(targets: number): void;
 }
 
 /** The types that reports are sent as. HTML made of what strangers said runs nothing and belongs to no origin. */
@@ -108,6 +110,8 @@ export class Scans {
   async #start(request: Request, client: Client): Promise<Response> {
     const order = await readOrder(request, this.#options.maxTargets, LONGEST_ORDER);
     if (typeof order === "string") return refusal(400, order);
+    const no = await client.mayStart(order.targets.length);
+    if (no !== undefined) return no;
     const refused: RefusedTarget[] = [];
     const admitted: string[] = [];
     for (const target of order.targets) {
@@ -124,11 +128,10 @@ export class Scans {
     } catch (error) {
       return refusal(400, error instanceof Error ? error.message : "the scan cannot be made");
     }
+    client.refuse(refused.length);
     const { id, report } = plan;
     if (report.targets.length === 0)
       return Response.json({ error: "none of the targets may be scanned", refused }, { status: 400 });
-    const no = await client.mayStart(report.targets.length);
-    if (no !== undefined) return no;
     const init = { method: "POST", body: JSON.stringify(plan) };
     const response = await this.#reach(() => askJob(this.#options.jobs, id, "/begin", init));
     if (!response.ok) return response;

@@ -55,7 +55,11 @@ export default {
       scan,
       tokens: env.TOKENS.split(" "),
       targets: { allow: ["*"] },
-      rate: { limit: 1000, per: 60_000 },
+      quotas: {
+        requests: { limit: 100_000, per: 60_000 },
+        scans: { limit: 1000, per: 60_000 },
+        targets: { limit: 1_000_000, per: 60_000 },
+      },
       scans: { jobs: env.ScanJobObject, formats: { csv: toCsv }, lease: 1500 },
     });
     return (await handle(request)) ?? new Response("not found\n", { status: 404 });
