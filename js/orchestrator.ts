@@ -191,7 +191,7 @@ export class Orchestrator<A = unknown> implements Handle {
     const run = new PluginRun(this.#name, this.#names, plugins, target, tell, sink, onProgress);
     this.#runs.add(run);
     try {
-      return await run.go(() => this.#id, mode === "active" ? 1 : 0, maxWorkers, signal);
+      return await run.go(() => this.#without(plugins), mode === "active" ? 1 : 0, maxWorkers, signal);
     } finally {
       this.#runs.delete(run);
     }
@@ -252,6 +252,12 @@ export class Orchestrator<A = unknown> implements Handle {
 
   #over(): ClosedError {
     return new ClosedError(`The orchestrator \`${this.#name}\` is closed`);
+  }
+
+  /** The machine, told to leave out whoever was registered while the others were asked. */
+  #without(plugins: ReadonlyMap<number, Plugin<A>>): number {
+    for (const id of this.#plugins.keys()) if (!plugins.has(id)) bindings.push_id(id);
+    return this.#id;
   }
 
   #enter({ name, mode, priority = 0, weight = 1, needs = [] }: Plugin<A>): number {
