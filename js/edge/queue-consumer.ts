@@ -130,8 +130,7 @@ export function queueConsumer(options: QueueConsumerOptions): (batch: ScanBatch)
 
     async function follow(events: AsyncIterable<ScanEvent>): Promise<void> {
       for await (const event of events) {
-        // A run that we ended says nothing about its target.
-        if (event.type === "result" && event.result.status !== "cancelled") untold.push(event.result);
+        if (event.type === "result") untold.push(event.result);
         const waited = Date.now() - toldAt;
         if (untold.length >= MOST_TOLD || (untold.length > 0 && waited >= TELL_MS) || waited >= lease / 4)
           await tell();

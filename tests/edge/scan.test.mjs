@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
+import { LocalQueue } from "./queue.mjs";
 import { serve } from "./serve.mjs";
 import { HOSTILE } from "./targets.mjs";
 
@@ -26,7 +27,8 @@ before(async () => {
   }).listen(0, "127.0.0.1");
   await new Promise((resolve) => outside.once("listening", resolve));
   worker = await serve("scan", readFileSync(new URL("../../edge/worker.js", import.meta.url), "utf8"), {
-    objects: ["CoordinatorObject"],
+    objects: ["CoordinatorObject", "ScanJobObject"],
+    queue: new LocalQueue(),
     vars: {
       TOKENS: `${TOKEN} ${SHY}`,
       ALLOW: "*:*",
@@ -122,6 +124,20 @@ test("scans of many clients at once all end, and what one isolate cannot take is
     }
   }
   assert.ok(answers.some(({ status }) => status === 200));
+});
+
+test("the same worker splits large scans into shards", async () => {
+  const targets = Array.from({ length: 50 }, (_, index) => `http://shard-${index}.example/`);
+  const answer = await ask("/scans", { token: TOKEN, order: { targets, plugins: ["http-probe"] } });
+  assert.equal(answer.status, 202);
+  const scan = await answer.json();
+  assert.equal(new URL(answer.headers.get("location")).pathname, `/scans/${scan.id}`);
+  const { waiting, running, done } = scan.shards;
+  assert.equal(waiting + running + done, 3);
+  const events = await (await ask(`/scans/${scan.id}/events`, { token: TOKEN })).text();
+  assert.equal(events.match(/^event: result$/gm).length, 50);
+  const csv = await (await ask(`/scans/${scan.id}/report?format=csv`, { token: TOKEN })).text();
+  assert.equal(csv.trim().split("\n").length, 51);
 });
 
 test("an order that is none is told so", async () => {

@@ -10,7 +10,10 @@ export class ScanJobObject extends Base {
   }
 
   async fetch(request) {
-    if (new URL(request.url).pathname === "/restart") this.state.abort("restart");
+    const { pathname } = new URL(request.url);
+    if (pathname === "/restart") this.state.abort("restart");
+    // Whoever hears no answer says it again.
+    if (pathname === "/record") await super.fetch(request.clone());
     return super.fetch(request);
   }
 }

@@ -13,11 +13,14 @@ const TOKEN = "a-token-that-is-long-enough";
 const OTHER = "a-token-of-somebody-else";
 /** What stands behind the hosts of a scan: targets of the range whose answer never varies. */
 const KINDS = ["fast", "broken", "missing", "locked", "empty", "headers-none", "hostile", "resetting"];
+/** The kind of each of two thousand: of those that reset connections only a few, because workerd tries them many times. */
+const kindOf = (n) => (n % 50 === 0 ? "resetting" : KINDS[n % 7]);
 const hostile = HOSTILE.filter((target) => target !== "");
+let isReliable = true;
 const queue = new LocalQueue({
   concurrency: 8,
-  // Of a hundred messages, seven are lost and thirteen come twice.
-  copies: ({ id }) => (id % 100 < 7 ? 0 : id % 100 < 20 ? 2 : 1),
+  // One message in fifteen is lost, and one in eight comes twice.
+  copies: ({ id }) => (isReliable ? 1 : id % 15 === 7 ? 0 : id % 8 === 0 ? 2 : 1),
 });
 let range;
 let outside;
@@ -121,7 +124,7 @@ const host = (kind, n) => `http://h${n}.${kind}.example/`;
 const keyOf = ({ target, plugin }) => `${target} ${plugin}`;
 
 test("two thousand targets have exactly one result each, whoever dies on the way, and none is lost", async (t) => {
-  const targets = Array.from({ length: 2000 }, (_, n) => host(KINDS[n % KINDS.length], n));
+  const targets = Array.from({ length: 2000 }, (_, n) => host(kindOf(n), n));
   // Whoever watches sees when somebody is to die: not by a clock, but by how far the scan is.
   const deaths = [
     [200, restartObject],
@@ -131,6 +134,7 @@ test("two thousand targets have exactly one result each, whoever dies on the way
     [1600, restartObject],
   ];
   let done = 0;
+  isReliable = false;
   const { id } = await begin(targets);
   const dying = [];
   async function restartObject() {
@@ -149,6 +153,7 @@ test("two thousand targets have exactly one result each, whoever dies on the way
       );
   });
   await Promise.all(dying);
+  isReliable = true;
   t.diagnostic(
     `${contacted.length} requests, ${queue.counts.delivered} deliveries of ${queue.counts.sent} messages, ${queue.counts.again} again, ${breaks} breaks`,
   );
@@ -172,7 +177,7 @@ test("two thousand targets have exactly one result each, whoever dies on the way
     [status.state, status.done, status.total, status.targetsDone, status.summary],
     ["done", 2000, 2000, 2000, report.summary],
   );
-  assert.equal(report.summary.reachable, 1750);
+  assert.equal(report.summary.reachable, 1960);
 });
 
 test("events are taken up after the last one seen, also from an object that has begun anew; the end is told once", async () => {
