@@ -60,3 +60,18 @@ impl Gate for OpenGate {
     }
     fn settle(&mut self, _: Instant, _: Pass, _: u32, _: Outcome, _: u64) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn an_open_gate_is_ready_at_once() {
+        let now = Instant::from_micros(7);
+        assert_eq!(OpenGate.ready_at(now, 0, 1), Ok(now));
+        assert_eq!(OpenGate.refusal(now), None);
+        assert!(matches!(OpenGate.admit(now, 1), Verdict::Pass(_)));
+    }
+}

@@ -156,3 +156,25 @@ impl Wakes {
         self.ring.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::ticket::Ticket;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn decisions_are_there_in_order_until_they_are_carried_out() {
+        let mut wakes = Wakes::new();
+        assert!(wakes.is_empty());
+        for bits in 0..2 {
+            wakes.push(Ticket::from_bits(bits), Why::Granted);
+        }
+        assert_eq!((wakes.len(), wakes.is_empty()), (2, false));
+        for bits in 0..2 {
+            assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(Ticket::from_bits(bits)));
+        }
+        assert!(wakes.is_empty());
+    }
+}

@@ -202,6 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn tasks_that_fail_for_a_reason_of_their_own_leave_it_as_it_is() {
+        let mut world = World::new(1);
+        let id = adaptive_pool(&mut world, 50);
+        let ask = Ask {
+            patience: crate::machine::permits::Patience::None,
+            ..Ask::PLAIN
+        };
+        for round in 0..10 {
+            for ticket in fill(&mut world, id, at(round * 10), ask) {
+                world
+                    .pool_release(at(round * 10 + 1), id, ticket, Outcome::Failure)
+                    .unwrap();
+            }
+        }
+        assert_eq!(world.pool(id).map(Permits::capacity), Some(2));
+        assert!(world.pool_scaled().is_none());
+    }
+
+    #[test]
     fn a_ceiling_holds_it_down_and_lifting_it_gives_the_size_back() {
         let mut world = World::new(1);
         let id = adaptive_pool(&mut world, 5);

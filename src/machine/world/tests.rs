@@ -92,6 +92,92 @@ fn what_time_does_to_a_kind_is_said_once() {
     assert_eq!(drawn(&world), Random::new(9).bits());
 }
 
+#[test]
+fn a_pool_that_cools_down_grants_nothing_before_t_and_at_t() {
+    use crate::machine::permits::{Admission, Ask};
+    use crate::machine::queue::QueueConfig;
+    let mut world = World::new(1);
+    let queue = QueueConfig::default();
+    let pool = world
+        .open_pool(PoolConfig {
+            concurrency: 1,
+            queue,
+        })
+        .unwrap();
+    world.pool_cool_down(pool, Instant::from_micros(9));
+    let Admission::Queued(ticket) = world.pool_request(Instant::ZERO, pool, Ask::PLAIN) else {
+        panic!("it cools down");
+    };
+    world.on_deadline(Instant::from_micros(8));
+    assert_eq!(world.wake(), None);
+    world.on_deadline(Instant::from_micros(9));
+    assert_eq!(world.wake().map(|wake| wake.ticket), Some(ticket));
+}
+
+#[test]
+fn a_budget_pays_for_as_many_retries_as_calls_have_paid_in() {
+    use crate::machine::retry::{Decision, Failed, RetryBudget, RetryConfig};
+    let mut world = World::new(1);
+    let budget = world
+        .open_retry_budget(RetryBudget::new(1.0, 0).unwrap())
+        .unwrap();
+    let failed = Failed {
+        attempt: 1,
+        started: Instant::ZERO,
+        previous_delay: None,
+        retry_after: None,
+    };
+    let retries = |world: &mut World| {
+        let decision = world.retry_decide(Instant::ZERO, &RetryConfig::default(), failed, Some(budget));
+        matches!(decision, Decision::Again { .. })
+    };
+    assert!(!retries(&mut world));
+    world.retry_deposit(Instant::ZERO, budget);
+    assert!(retries(&mut world));
+    assert!(!retries(&mut world));
+}
+
+#[test]
+fn the_number_of_what_a_host_decides_by_itself_goes_to_the_next() {
+    let mut world = World::new(1);
+    let [_first, second] = [(); 2].map(|()| world.open_told().unwrap());
+    assert_eq!(kind_of(second), Some(Kind::Told));
+    world.drop_told(second);
+    let third = world.open_told().unwrap();
+    assert_eq!(third, second);
+    assert_ne!(world.open_told(), Some(third));
+}
+
+#[test]
+fn what_was_dropped_is_not_there_and_nobody_waits_for_its_time() {
+    use crate::machine::dispatch::{DispatchConfig, Job};
+    use crate::machine::locks::{Claim, LockSet, Mode};
+    use crate::machine::permits::Patience;
+    let mut world = World::new(1);
+    let locks = world.open_locks(LockSet::new()).unwrap();
+    world.at_locks(Instant::ZERO, locks, |locks, graph, wakes| {
+        let claim = Claim {
+            locks: &[7],
+            mode: Mode::Ordered,
+            owner: Some(1),
+            patience: Patience::None,
+        };
+        locks.claim(Instant::ZERO, claim, graph, wakes)
+    });
+    assert!(world.locks(locks).is_some_and(|locks| locks.holder(7).is_some()));
+    let dispatch = world.open_dispatch(DispatchConfig::new(1, 2).unwrap()).unwrap();
+    world.at_dispatch(dispatch, |dispatch| {
+        dispatch.open(Instant::ZERO);
+        dispatch.submit(Instant::ZERO, Job::of(1)).unwrap();
+        dispatch.submit(Instant::ZERO, Job::of(1)).unwrap();
+    });
+    assert!(world.dispatch(dispatch).is_some());
+    world.drop_locks(locks);
+    world.drop_dispatch(dispatch);
+    assert!(world.locks(locks).is_none() && world.dispatch(dispatch).is_none());
+    assert_eq!(world.next_deadline(), None);
+}
+
 proptest! {
     /// As a map from machines to moments, searched from the beginning each time.
     #[test]

@@ -44,6 +44,54 @@ fn wakes(world: &mut World) -> Vec<(Ticket, Why)> {
 }
 
 #[test]
+fn a_child_that_got_its_slot_from_the_queue_holds_it() {
+    let mut world = World::new(1);
+    let id = pool(&mut world, 1);
+    let stranger = run(&mut world, id);
+    let other = pool(&mut world, 1);
+    let parent = run(&mut world, other);
+    let Admission::Queued(ticket) = request(&mut world, id, child(2, 1, parent)) else {
+        panic!("the slot is taken")
+    };
+    world
+        .pool_release(NOW, id, stranger.ticket, Outcome::Success)
+        .unwrap();
+    assert_eq!(wakes(&mut world), [(ticket, Why::Granted)]);
+    let place = Waiter { machine: id, ticket };
+    let refused = request(&mut world, id, child(3, 2, place));
+    assert_eq!(refused, Admission::Refused(Refusal::Deadlock));
+}
+
+#[test]
+fn whoever_waits_for_a_lock_gives_way_by_a_wake_when_the_host_asks_for_a_verdict() {
+    let mut world = World::new(1);
+    let set = world.open_locks(LockSet::new()).unwrap();
+    // From here on nothing is judged before the host asks.
+    world.told();
+    let take = |world: &mut World, lock, owner| {
+        let claim = Claim {
+            locks: &[lock],
+            mode: Mode::Ordered,
+            owner: Some(owner),
+            patience: Patience::Forever,
+        };
+        world
+            .at_locks(NOW, set, |locks, graph, wakes| {
+                locks.claim(NOW, claim, graph, wakes)
+            })
+            .unwrap()
+    };
+    assert!(matches!(take(&mut world, 1, 1), Answer::Granted(_)));
+    assert!(matches!(take(&mut world, 2, 2), Answer::Granted(_)));
+    assert!(matches!(take(&mut world, 2, 1), Answer::Waiting(_)));
+    let Answer::Waiting(youngest) = take(&mut world, 1, 2) else {
+        panic!("nobody has judged yet")
+    };
+    assert_eq!(world.judge(NOW), None);
+    assert_eq!(wakes(&mut world), [(youngest, Why::Refused(Refusal::Deadlock))]);
+}
+
+#[test]
 fn a_task_that_awaits_its_own_full_pool_is_told_and_the_chain_names_both() {
     let mut world = World::new(1);
     let id = pool(&mut world, 1);
