@@ -11,6 +11,42 @@ export function kindOfAddress(text: string): AddressKind | undefined {
   return v4 === undefined ? undefined : kindOfV4(v4);
 }
 
+/** A block of addresses, in CIDR notation (RFC 4632, RFC 4291): an address with nothing set behind its prefix, `/`, and the bits of that. */
+export interface AddressBlock {
+  /** Words of 16 bits: two for IPv4, eight for IPv6. */
+  readonly words: readonly number[];
+  readonly bits: number;
+}
+
+/** Reads a block, its address with brackets or without; undefined where it is none. */
+export function parseBlock(address: string, bits: number): AddressBlock | undefined {
+  const words = wordsOfAddress(address);
+  if (words === undefined || bits > words.length * 16) return undefined;
+  const block = { words, bits };
+  // One with something set behind the prefix is a slip of whoever wrote it.
+  return words.every((word, index) => (word & ~maskAt(bits, index)) === 0) ? block : undefined;
+}
+
+/** Whether an address, as a URL's `hostname` shows it, is one of a block. */
+export function isWithin({ words, bits }: AddressBlock, host: string): boolean {
+  const address = wordsOfAddress(host);
+  if (address === undefined || address.length !== words.length) return false;
+  return words.every((word, index) => ((address[index] as number) & maskAt(bits, index)) === word);
+}
+
+/** Which bits of the word at an index belong to a prefix. */
+function maskAt(bits: number, index: number): number {
+  const of = Math.min(16, Math.max(0, bits - index * 16));
+  return (0xffff << (16 - of)) & 0xffff;
+}
+
+function wordsOfAddress(text: string): number[] | undefined {
+  const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
+  if (bare.includes(":")) return parseV6(bare);
+  const v4 = parseV4(bare);
+  return v4 === undefined ? undefined : [Math.floor(v4 / 65_536), v4 % 65_536];
+}
+
 /**
  * Blocks of IPv4 that are not public: the IANA IPv4 Special-Purpose Address Registry, multicast, and what is reserved.
  * Clouds answer with credentials on 169.254.169.254 and 100.100.100.200.

@@ -7,7 +7,7 @@
 
 import { callable, integer, milliseconds, object, reject } from "../options.js";
 import { onAbort } from "../signals.js";
-import { kindOfAddress } from "./addresses.js";
+import { type AddressBlock, isWithin, kindOfAddress, parseBlock } from "./addresses.js";
 import { capped } from "./capped.js";
 
 /** Why a target is refused. */
@@ -44,9 +44,9 @@ export function isTargetRefusedError(error: unknown): error is TargetRefusedErro
 /** What a {@link TargetGuard} lets through. */
 export interface TargetGuardOptions {
   /**
-   * Hosts that may be contacted: `example.com`, `*.example.com` (every name below it), `203.0.112.7`, `[2606:4700::1111]`, or `*` for every
-   * public host; each with a port (`example.com:8443`), with `:*` for every port, or without for those of http and https.
-   * None of them opens a private address.
+   * Hosts that may be contacted: `example.com`, `*.example.com` (every name below it), `203.0.112.7`, `[2606:4700::1111]`, blocks of addresses
+   * (`198.41.128.0/17`, `[2606:4700::]/32`), which allow addresses and no names, or `*` for every public host; each with a port
+   * (`example.com:8443`), with `:*` for every port, or without for those of http and https. None of them opens a private address.
    *
    * @default nothing, because a server that fetches what strangers name is open only where somebody opened it
    */
@@ -65,9 +65,7 @@ export interface TargetGuardOptions {
 }
 
 interface Allowed {
-  /** Empty for every host. */
-  readonly host: string;
-  readonly below: boolean;
+  readonly who: { every: true } | { name: string } | { below: string } | { block: AddressBlock };
   /** −1 for every port, 0 for those of http and https. */
   readonly port: number;
 }
@@ -315,26 +313,45 @@ function isInner(host: string): boolean {
   return INNER_SUFFIXES.some((suffix) => host === suffix || host.endsWith(`.${suffix}`));
 }
 
-function allows({ host, below, port }: Allowed, name: string, at: number): boolean {
-  const isThere = host === "" ? true : below ? name.endsWith(`.${host}`) : name === host;
-  return isThere && (port < 0 || (port === 0 ? at === 80 || at === 443 : at === port));
+function allows({ who, port }: Allowed, host: string, at: number): boolean {
+  return isMeant(who, host) && (port < 0 || (port === 0 ? at === 80 || at === 443 : at === port));
+}
+
+function isMeant(who: Allowed["who"], host: string): boolean {
+  if ("name" in who) return host === who.name;
+  if ("below" in who) return host.endsWith(`.${who.below}`);
+  return "every" in who || isWithin(who.block, host);
 }
 
 function parseAllowed(entry: unknown, name: string): Allowed {
-  if (typeof entry !== "string") reject(name, "a host", entry);
-  const [, text = "", ports] = /^(.*?)(?::(\*|\d{1,5}))?$/.exec(entry as string) ?? [];
+  const expected = "a host, `*.host`, a block of addresses or `*`, with a port or none";
+  if (typeof entry !== "string") return reject(name, expected, entry);
+  const [, text = "", ports] = /^(.*?)(?::(\*|\d{1,5}))?$/.exec(entry) ?? [];
   const port = ports === undefined ? 0 : ports === "*" ? -1 : Number(ports);
-  if (text === "*") return { host: "", below: true, port };
-  const below = text.startsWith("*.");
-  let url: URL;
-  try {
-    url = new URL(`http://${below ? text.slice(2) : text}/`);
-  } catch {
-    return reject(name, "a host, `*.host` or `*`, with a port or none", entry);
+  const who = port > 65_535 ? undefined : parseWho(text);
+  return who === undefined ? reject(name, expected, entry) : { who, port };
+}
+
+function parseWho(text: string): Allowed["who"] | undefined {
+  if (text === "*") return { every: true };
+  const [, address, bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  if (address !== undefined) {
+    const block = parseBlock(address, Number(bits));
+    return block && { block };
   }
-  if (url.pathname !== "/" || url.port !== "" || url.username !== "" || hostOf(url) === "" || port > 65_535)
-    reject(name, "a host, `*.host` or `*`, with a port or none", entry);
-  return { host: hostOf(url), below, port };
+  const below = text.startsWith("*.");
+  const host = parseHost(below ? text.slice(2) : text);
+  if (host === undefined || (below && kindOfAddress(host) !== undefined)) return undefined;
+  return below ? { below: host } : { name: host };
+}
+
+/** A host as a URL has it, in lower case and without what a URL may have beside it. */
+function parseHost(text: string): string | undefined {
+  if (!URL.canParse(`http://${text}/`)) return undefined;
+  const url = new URL(`http://${text}/`);
+  const isBare =
+    url.pathname === "/" && url.port === "" && url.username === "" && url.search + url.hash === "";
+  return isBare && !text.includes("*") ? hostOf(url) || undefined : undefined;
 }
 
 function withoutSecrets(headers: Headers): Headers {

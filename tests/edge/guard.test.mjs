@@ -57,7 +57,9 @@ test("eighty ways to name a private place are refused, though everything public 
       undefined,
       target,
     );
-    if (URL.canParse(target) && !new URL(target).username) await refusedFor(guard.fetch(target));
+    // A request with credentials in its address cannot even be made.
+    const { username = "", password = "" } = URL.canParse(target) ? new URL(target) : {};
+    if (URL.canParse(target) && username + password === "") await refusedFor(guard.fetch(target));
   }
   assert.deepEqual(sent, []);
 });
@@ -114,6 +116,69 @@ test("nothing passes that is not allowed by name, and nothing at all without con
       verdict,
       target,
     );
+});
+
+test("blocks of addresses allow addresses, to the bit, and no names", () => {
+  const guard = new TargetGuard({
+    allow: [
+      "198.41.128.0/17",
+      "1.1.1.1/32:8443",
+      "2606:4700::/32",
+      "[2a00:1450:4001:800::]/55:*",
+      "8.0.0.0/7:*",
+    ],
+  });
+  const verdicts = Object.entries({
+    "http://198.41.128.0/": undefined,
+    "http://198.41.255.255/": undefined,
+    "http://198.41.127.255/": "not-allowed",
+    "http://198.42.0.0/": "not-allowed",
+    "http://198.41.128.1:8080/": "not-allowed",
+    "https://1.1.1.1:8443/": undefined,
+    "https://1.1.1.1/": "not-allowed",
+    "https://1.1.1.0:8443/": "not-allowed",
+    "https://[2606:4700:4700::1111]/": undefined,
+    "https://[2606:4700:ffff:ffff:ffff:ffff:ffff:ffff]/": undefined,
+    "https://[2606:4701::]/": "not-allowed",
+    "https://[2a00:1450:4001:9ff::1]:444/": undefined,
+    "https://[2a00:1450:4001:a00::1]:444/": "not-allowed",
+    "http://9.255.255.255:81/": undefined,
+    "http://0x8.8.8.8:81/": undefined,
+    "http://10.0.0.1/": "private",
+    "http://198.41.128.1.example.com/": "not-allowed",
+    "http://one.one.one.one/": "not-allowed",
+  });
+  for (const [target, verdict] of verdicts)
+    assert.equal(
+      refusal(() => guard.admit(target)),
+      verdict,
+      target,
+    );
+});
+
+test("a redirect to what is not allowed is refused, by host, port and block, on every hop", async () => {
+  const guard = new TargetGuard({ allow: ["a.example", "*.b.example", "c.example:8443", "1.1.1.0/24"] });
+  const here = "https://a.example/";
+  for (const [target, reason] of Object.entries({
+    "https://evil.example/": "not-allowed",
+    "https://b.example/": "not-allowed",
+    "https://a.example:8443/": "not-allowed",
+    "https://c.example/": "not-allowed",
+    "http://1.1.2.1/": "not-allowed",
+    "ftp://a.example/": "scheme",
+    "//evil.example": "not-allowed",
+    "https://user:secret@a.example/": "credentials",
+    "http://1.1.1.1:22/": "port",
+  })) {
+    for (const first of ["https://x.b.example/", "https://c.example:8443/", "http://1.1.1.1/"]) {
+      const sent = network({ [here]: first, [first]: target });
+      assert.equal(await refusedFor(guard.fetch(here)), reason, target);
+      assert.deepEqual(
+        sent.map(({ url }) => url),
+        [here, first],
+      );
+    }
+  }
 });
 
 test("an allowed name does not open a private address", () => {
@@ -213,6 +278,34 @@ test("a body ends at its limit, and a request at its time", async () => {
   await assert.rejects(aborted, { message: "away" });
 });
 
+test("a body that stands still ends with the request's time, and one that nobody wants any more with its signal", async () => {
+  const cancelled = [];
+  network({
+    "https://drips.example/": ({ signal }) =>
+      new Response(
+        new ReadableStream({
+          start(controller) {
+            controller.enqueue(new TextEncoder().encode("a"));
+            signal.addEventListener("abort", () => {
+              cancelled.push(signal.reason.name);
+              controller.error(signal.reason);
+            });
+          },
+        }),
+      ),
+  });
+  // The guard's own timer keeps no process, and a network that is none does not either.
+  const alive = setInterval(() => {}, 1000);
+  const late = await new TargetGuard({ ...open, timeout: 30 }).fetch("https://drips.example/");
+  await assert.rejects(late.text(), { name: "TimeoutError" });
+  clearInterval(alive);
+  const controller = new AbortController();
+  const left = await new TargetGuard(open).fetch("https://drips.example/", { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(left.text(), { name: "AbortError" });
+  assert.deepEqual(cancelled, ["TimeoutError", "AbortError"]);
+});
+
 test("names are resolved over HTTPS", async () => {
   const asked = [];
   globalThis.fetch = async (url) => {
@@ -237,6 +330,16 @@ test("an option that is none is told at construction", () => {
     [{ allow: "example.com" }, /`allow` to be an array of hosts/],
     [{ allow: ["http://example.com"] }, /`allow\[0\]` to be a host/],
     [{ allow: ["example.com/path"] }, /`allow\[0\]`/],
+    [{ allow: ["example.com/24"] }, /`allow\[0\]`/],
+    [{ allow: ["1.1.1.0/33"] }, /`allow\[0\]` to be .* block of addresses/],
+    [{ allow: ["1.1.1.1/24"] }, /`allow\[0\]`/],
+    [{ allow: ["2606:4700::1/32"] }, /`allow\[0\]`/],
+    [{ allow: ["2606:4700::/129"] }, /`allow\[0\]`/],
+    [{ allow: ["*.1.1.1.1"] }, /`allow\[0\]`/],
+    [{ allow: ["*.*.example.com"] }, /`allow\[0\]`/],
+    [{ allow: ["a*.example.com"] }, /`allow\[0\]`/],
+    [{ allow: ["user@example.com"] }, /`allow\[0\]`/],
+    [{ allow: ["example.com?x"] }, /`allow\[0\]`/],
     [{ allow: ["example.com:99999"] }, /`allow\[0\]`/],
     [{ allow: [""] }, /`allow\[0\]`/],
     [{ allow: ["ok.example", 7] }, /`allow\[1\]`/],

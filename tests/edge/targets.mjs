@@ -79,6 +79,8 @@ export const HOSTILE = [
   "gopher://example.com/",
   "ftp://example.com/",
   "http://user:password@example.com/",
+  "http://user@example.com/",
+  "http://:password@example.com/",
   "http://example.com@127.0.0.1/",
   "http://example.com:22/",
   "http://example.com:6379@10.0.0.1/",
