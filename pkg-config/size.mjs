@@ -57,7 +57,8 @@ async function weigh({ entry, specifier, names, modules: carried, budget }) {
   });
   const script = loadedAtOnce(outputFiles, metafile);
   const { rest, modules } = await withoutModules(script);
-  if (modules.some((module, at) => modules.slice(0, at).some((other) => other.equals(module)))) throw new PlainError(`${entry} carries one module twice`);
+  if (modules.some((module, at) => modules.slice(0, at).some((other) => other.equals(module))))
+    throw new PlainError(`${entry} carries one module twice`);
   if (carried !== undefined && modules.length !== carried)
     throw new PlainError(`${entry} carries ${modules.length} modules instead of ${carried}`);
   const wasm_gzip = modules.reduce((sum, module) => sum + gzip(module), 0);
