@@ -53,8 +53,9 @@ export { type QueueConsumerOptions, queueConsumer, type ScanBatch } from "./queu
 export type { Allowance, QuotaOptions } from "./quotas.js";
 export { type ScanHandlerOptions, type ScannerClass, scanHandler } from "./scan-handler.js";
 export { type ScanJobEnvironment, ScanJobObject, type ScanJobState, type ScanQueue } from "./scan-job.js";
-export type { ScanStatus, Sql } from "./scan-journal.js";
+export type { ScanStatus } from "./scan-journal.js";
 export type { RefusedTarget, ShardMessage } from "./scan-plan.js";
+export type { Sql } from "./scan-shards.js";
 export type { ScansOptions } from "./scans.js";
 export { SharedBreaker, type SharedBreakerOptions } from "./shared-breaker.js";
 export { type SharedLock, SharedLocks, type SharedLocksOptions } from "./shared-locks.js";

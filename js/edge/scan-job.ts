@@ -1,8 +1,9 @@
 /** The Durable Object of one scan: it tells consumers of shards, keeps what they find, and tells whoever watches. */
 
 import type { PluginResult } from "../scan/types.js";
-import { ScanJournal, type Sql } from "./scan-journal.js";
+import { ScanJournal } from "./scan-journal.js";
 import type { ScanPlan, ShardMessage, ShardWord } from "./scan-plan.js";
+import type { Sql } from "./scan-shards.js";
 
 /** What is needed of the state of a Durable Object. */
 export interface ScanJobState {
@@ -87,6 +88,11 @@ export class ScanJobObject {
   }
 
   async #begin(plan: ScanPlan): Promise<Response> {
+    if (typeof this.#queue?.sendBatch !== "function")
+      return Response.json(
+        { error: "this worker has no queue that is bound as `SCAN_QUEUE`" },
+        { status: 409 },
+      );
     this.#journal.begin(plan, Date.now());
     await this.#send();
     return Response.json(this.#journal.status(Date.now()));

@@ -1,4 +1,4 @@
-/** The truth about one scan: which shard is where, and every result, in SQLite. Time is an argument; nothing waits in here. */
+/** The truth about one scan: its plan, its shards and every result, in SQLite. Time is an argument; nothing waits in here. */
 
 import type { Level, PluginResult, Report } from "../scan/types.js";
 import {
@@ -9,11 +9,7 @@ import {
   type ShardWord,
   shardsOf,
 } from "./scan-plan.js";
-
-/** What is needed of the storage of a Durable Object. */
-export interface Sql {
-  exec(query: string, ...values: unknown[]): { toArray(): Record<string, unknown>[] };
-}
+import { FRUITLESS, FRUITLESS_ALONE, ScanShards, type Sql } from "./scan-shards.js";
 
 /** How far a scan is. */
 export interface ScanStatus {
@@ -55,35 +51,26 @@ interface Standing {
 
 type Plan = Omit<ScanPlan, "refused">;
 
-/** Shards are sent at most that many at a time: what a batch of a queue takes. */
-const MOST_SENT = 100;
-/** A consumer that ended so often without a result is given one target at a time, to find the one that ends it. */
-const FRUITLESS_ALONE = 2;
-/** And the one that is alone with it so often is recorded as failed. */
-const FRUITLESS = 5;
 /** The longest result that is kept: a row holds 2 MB. */
 const LONGEST_RESULT = 1_000_000;
 
-const SCHEMA = `
+const SCHEMA = `${ScanShards.SCHEMA}
 CREATE TABLE kept (key TEXT PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE target (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, shard INTEGER NOT NULL, todo INTEGER NOT NULL);
 CREATE INDEX target_by_shard ON target (shard, todo);
-CREATE TABLE shard (
-  number INTEGER PRIMARY KEY, state TEXT NOT NULL, due INTEGER NOT NULL, sends INTEGER NOT NULL, fruitless INTEGER NOT NULL,
-  holder TEXT, error TEXT
-);
-CREATE INDEX shard_by_due ON shard (state, due);
 CREATE TABLE journal (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, position INTEGER, plugin TEXT, json TEXT NOT NULL, UNIQUE (position, plugin)
 );`;
 
 export class ScanJournal {
   readonly #sql: Sql;
+  readonly #shards: ScanShards;
   #plan: Plan | undefined;
   #standing: Standing | undefined;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#shards = new ScanShards(sql);
     const [table] = this.#rows("SELECT name FROM sqlite_master WHERE name = 'kept'");
     if (table === undefined) return;
     this.#plan = this.#kept<Plan>("plan");
@@ -106,7 +93,7 @@ export class ScanJournal {
     const { targets } = plan.report;
     const places = new Map(targets.map((target, position) => [target, position]));
     for (const [shard, those] of shardsOf(targets, plan.shard).entries()) {
-      this.#sql.exec("INSERT INTO shard VALUES (?, 'waiting', ?, 0, 0, NULL, NULL)", shard, now);
+      this.#shards.add(shard, now);
       for (const target of those)
         this.#sql.exec(
           "INSERT INTO target VALUES (?, ?, ?, ?)",
@@ -124,50 +111,28 @@ export class ScanJournal {
     this.#stand({ state: "running", finished: null, done: 0, targetsDone: 0, reachable: 0, runs, findings });
   }
 
-  /**
-   * The shards that somebody must be told of: those that wait, those whose message seems lost, those whose consumer is silent. They count as
-   * sent from here on, since their consumer may be done before the queue says that it has them. Who never hears of one is told again, ever later.
-   */
+  /** The shards that somebody must be told of; they count as sent. */
   send(now: number): number[] {
-    if (this.isOver) return [];
-    this.#sql.exec("UPDATE shard SET state = 'waiting' WHERE state IN ('sent', 'held') AND due <= ?", now);
-    const patience = 4 * this.#begun.plan.lease;
-    return this.#rows(
-      `UPDATE shard SET state = 'sent', due = ? + ? * (1 << MIN(sends, 6)), sends = sends + 1
-      WHERE number IN (SELECT number FROM shard WHERE state = 'waiting' AND due <= ? ORDER BY number LIMIT ?)
-      RETURNING number`,
-      now,
-      patience,
-      now,
-      MOST_SENT,
-    ).map(({ number }) => number as number);
+    return this.isOver ? [] : this.#shards.send(now, 4 * this.#begun.plan.lease);
   }
 
   /** The queue did not take them. */
   notSent(shards: readonly number[], until: number): void {
-    for (const shard of shards)
-      this.#sql.exec(
-        "UPDATE shard SET state = 'waiting', due = ? WHERE number = ? AND state = 'sent'",
-        until,
-        shard,
-      );
+    if (!this.isOver) this.#shards.notSent(shards, until);
   }
 
   /** Gives a shard to a consumer, for as long as it goes on to say something. Asked twice, it is the same. */
   claim({ shard, holder }: ShardWord, now: number): Claim {
     const { plan } = this.#begun;
-    const [row] = this.#rows(
-      "SELECT state, due, fruitless, holder, error FROM shard WHERE number = ?",
-      shard,
-    );
-    if (this.isOver || row === undefined || row.state === "done") return { kind: "over" };
-    const isOthers = row.state === "held" && row.holder !== holder;
-    if (isOthers && (row.due as number) > now) return { kind: "held" };
-    const isAgain = row.state === "held" && row.holder === holder;
-    let fruitless = (row.fruitless as number) + (isAgain ? 0 : 1);
+    const at = this.#shards.at(shard);
+    if (this.isOver || at === undefined || at.state === "done") return { kind: "over" };
+    const isHeld = at.state === "held";
+    if (isHeld && at.holder !== holder && at.due > now) return { kind: "held" };
+    let fruitless = at.fruitless + (isHeld && at.holder === holder ? 0 : 1);
     let todo = this.#todo(shard);
     while (fruitless > FRUITLESS && todo[0] !== undefined) {
-      this.#fail(todo[0].name, `Its consumer ended ${FRUITLESS} times without a result: ${row.error}`, now);
+      const error = at.error ?? "it fell silent";
+      this.#fail(todo[0].name, `Its consumer ended ${FRUITLESS} times without a result: ${error}`, now);
       fruitless = FRUITLESS_ALONE + 1;
       todo = this.#todo(shard);
     }
@@ -176,13 +141,7 @@ export class ScanJournal {
       return { kind: "over" };
     }
     if (fruitless > FRUITLESS_ALONE) todo = todo.slice(0, 1);
-    this.#sql.exec(
-      "UPDATE shard SET state = 'held', due = ?, sends = 0, fruitless = ?, holder = ? WHERE number = ?",
-      now + plan.lease,
-      fruitless,
-      holder,
-      shard,
-    );
+    this.#shards.hold(shard, holder, fruitless, now + plan.lease);
     const targets = todo.map(({ name }) => name);
     const results = todo.flatMap(({ position }) =>
       this.#rows("SELECT json FROM journal WHERE position = ?", position).map(
@@ -203,42 +162,29 @@ export class ScanJournal {
     const news = results.filter((result) => this.#append(result)).length;
     if (news > 0) {
       this.#stand(this.#begun.standing);
-      // Once alone, always alone: the one that ends consumers is still among them.
-      this.#sql.exec(
-        "UPDATE shard SET fruitless = CASE WHEN fruitless > ? THEN ? ELSE 0 END WHERE number = ?",
-        FRUITLESS_ALONE,
-        FRUITLESS_ALONE,
-        shard,
-      );
+      this.#shards.bearsFruit(shard);
     }
-    return (
-      this.#rows(
-        "UPDATE shard SET due = ? WHERE number = ? AND state = 'held' AND holder = ? RETURNING number",
-        now + this.#begun.plan.lease,
-        shard,
-        holder,
-      ).length > 0
-    );
+    return this.#shards.extend(shard, holder, now + this.#begun.plan.lease);
   }
 
   /** The consumer is through: true if nothing of the shard is left. */
   finish({ shard, holder }: ShardWord, now: number): boolean {
     if (this.isOver) return true;
     if (this.#todo(shard).length > 0) {
-      this.#release(shard, holder, now, null);
+      this.#shards.release(shard, holder, now, null);
       return false;
     }
-    this.#sql.exec("UPDATE shard SET state = 'done' WHERE number = ?", shard);
-    const [left] = this.#rows("SELECT number FROM shard WHERE state <> 'done' LIMIT 1");
-    if (left === undefined) this.#stand({ ...this.#begun.standing, state: "done", finished: now });
+    this.#shards.finish(shard);
+    if (this.#shards.areDone) this.#stand({ ...this.#begun.standing, state: "done", finished: now });
     return true;
   }
 
   /** The consumer failed. The shard waits longer each time. */
   release({ shard, holder }: ShardWord, error: string, now: number): void {
-    const [row] = this.#rows("SELECT fruitless FROM shard WHERE number = ?", shard);
-    const pause = 100 * 4 ** Math.max(0, ((row?.fruitless as number | undefined) ?? 1) - 1);
-    this.#release(shard, holder, now + Math.min(pause, this.#begun.plan.lease), error.slice(0, 500));
+    if (this.isOver) return;
+    const { lease } = this.#begun.plan;
+    const pause = 100 * 4 ** Math.max(0, (this.#shards.at(shard)?.fruitless ?? 1) - 1);
+    this.#shards.release(shard, holder, now + Math.min(pause, lease), error.slice(0, 500));
   }
 
   cancel(now: number): void {
@@ -249,8 +195,7 @@ export class ScanJournal {
   get nextDeadline(): number {
     const { plan, standing } = this.#begun;
     if (standing.finished !== null) return standing.finished + plan.keep;
-    const [row] = this.#rows("SELECT MIN(due) AS due FROM shard WHERE state <> 'done'");
-    return row?.due as number;
+    return this.#shards.nextDue;
   }
 
   /** Whether it has been kept for as long as it was to be. */
@@ -261,9 +206,6 @@ export class ScanJournal {
 
   status(now: number): ScanStatus {
     const { plan, standing } = this.#begun;
-    const counts = { waiting: 0, sent: 0, held: 0, done: 0 };
-    for (const { state, n } of this.#rows("SELECT state, COUNT(*) AS n FROM shard GROUP BY state"))
-      counts[state as keyof typeof counts] = n as number;
     const [{ targets }] = this.#rows("SELECT COUNT(*) AS targets FROM target") as [{ targets: number }];
     const [{ refused }] = this.#rows("SELECT COUNT(*) AS refused FROM journal WHERE kind = 'refused'") as [
       { refused: number },
@@ -280,7 +222,7 @@ export class ScanJournal {
       total,
       targets,
       targetsDone: standing.targetsDone,
-      shards: { waiting: counts.waiting + counts.sent, running: counts.held, done: counts.done },
+      shards: this.#shards.counts(),
       refused,
       eta: this.isOver
         ? 0
@@ -374,17 +316,6 @@ export class ScanJournal {
       "SELECT position, name FROM target WHERE shard = ? AND todo > 0 ORDER BY position",
       shard,
     ) as { position: number; name: string }[];
-  }
-
-  #release(shard: number, holder: string, due: number, error: string | null): void {
-    this.#sql.exec(
-      `UPDATE shard SET state = 'waiting', due = ?, error = COALESCE(?, error)
-      WHERE number = ? AND state = 'held' AND holder = ?`,
-      due,
-      error,
-      shard,
-      holder,
-    );
   }
 
   #summary(targets: number): Report["summary"] {

@@ -134,6 +134,8 @@ export class Scans {
       return Response.json({ error: "none of the targets may be scanned", refused }, { status: 400 });
     const init = { method: "POST", body: JSON.stringify(plan) };
     const response = await this.#reach(() => askJob(this.#options.jobs, id, "/begin", init));
+    // What the object refuses is a worker that is not whole.
+    if (response.status === 409) return refusal(503, ((await response.json()) as { error: string }).error);
     if (!response.ok) return response;
     const status = (await response.json()) as ScanStatus;
     return Response.json(

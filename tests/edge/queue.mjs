@@ -22,6 +22,8 @@ export class LocalQueue {
   #server;
   #target;
   #isClosed = false;
+  /** How many of the next batches are refused. */
+  refusing = 0;
   /** How often messages were sent, delivered, taken, and given back or lost with their consumer. */
   counts = { sent: 0, delivered: 0, taken: 0, again: 0 };
 
@@ -45,6 +47,11 @@ export class LocalQueue {
       const parts = [];
       for await (const part of request) parts.push(part);
       const body = Buffer.concat(parts);
+      if (this.refusing > 0) {
+        this.refusing -= 1;
+        response.writeHead(503).end();
+        return;
+      }
       const { messages } =
         request.url === "/batch" ? JSON.parse(body) : { messages: [{ body: body.toString("base64") }] };
       for (const message of messages) this.#keep(message, Number(request.headers["x-msg-delay-secs"] ?? 0));

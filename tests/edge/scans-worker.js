@@ -41,7 +41,7 @@ class Mortal extends Scanner {
 }
 
 const scan = { tries: 1 };
-let handle;
+const handles = new Map();
 let consume;
 
 // biome-ignore lint/style/noDefaultExport: that is what a worker is
@@ -53,22 +53,36 @@ export default {
       await object.fetch("https://scan/restart").catch(() => {});
       return new Response("restarted");
     }
-    handle ??= scanHandler({
-      Scanner,
-      scan,
-      tokens: env.TOKENS.split(" "),
-      targets: { allow: ["*"] },
-      quotas: {
-        requests: { limit: 100_000, per: 60_000 },
-        scans: { limit: 1000, per: 60_000 },
-        targets: { limit: 1_000_000, per: 60_000 },
-      },
-      scans: { jobs: env.ScanJobObject, formats: { csv: toCsv }, lease: 1500 },
-    });
-    return (await handle(request)) ?? new Response("not found\n", { status: 404 });
+    // How long results are kept is the worker's to say; here a request may.
+    const keep = Number(request.headers.get("x-keep") ?? 3_600_000);
+    if (!handles.has(keep)) handles.set(keep, scanHandler(optionsOf(env, keep)));
+    return (await handles.get(keep)(request)) ?? new Response("not found\n", { status: 404 });
   },
   async queue(batch, env) {
-    consume ??= queueConsumer({ Scanner: Mortal, scan, jobs: env.ScanJobObject, targets: { allow: ["*"] } });
+    consume ??= queueConsumer({
+      Scanner: Mortal,
+      scan,
+      jobs: env.ScanJobObject,
+      targets: {
+        allow: ["*"],
+        resolve: async (name) => [name.includes("inner") ? "10.0.0.1" : "93.184.216.34"],
+      },
+    });
     await consume(batch);
   },
 };
+
+function optionsOf(env, keep) {
+  return {
+    Scanner,
+    scan,
+    tokens: env.TOKENS.split(" "),
+    targets: { allow: ["*"] },
+    quotas: {
+      requests: { limit: 100_000, per: 60_000 },
+      scans: { limit: 1000, per: 60_000 },
+      targets: { limit: 1_000_000, per: 60_000 },
+    },
+    scans: { jobs: env.ScanJobObject, formats: { csv: toCsv }, lease: 1500, keep },
+  };
+}

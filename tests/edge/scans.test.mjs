@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer, request as get } from "node:http";
 import { after, before, test } from "node:test";
+import { ScanJobObject, scanHandler } from "../../dist/entrypoints/edge-node.js";
+import { Scanner } from "../../dist/entrypoints/scan-node.js";
 import { startRange } from "../../range/range.mjs";
 import { LocalQueue } from "./queue.mjs";
 import { serve } from "./serve.mjs";
@@ -288,6 +290,34 @@ test("hostile targets are refused with one sentence each, while the rest is scan
   assert.deepEqual([none.status, none.refused.length], [400, hostile.length]);
 });
 
+test("a name that leads to a private address is refused by who scans it", async () => {
+  const { id } = await begin([host("fast", 1), "http://inner.example/"]);
+  await watch(id);
+  const { results } = await (await ask(`/scans/${id}/report`)).json();
+  assert.deepEqual(
+    results.map(({ status, error }) => [status, error]),
+    [
+      ["ok", null],
+      ["error", "`inner.example` leads to an address that is not public"],
+    ],
+  );
+  assert.deepEqual([...new Set(contacted)], ["h1.fast.example"]);
+});
+
+test("a queue that takes nothing for a while is asked again", async () => {
+  queue.refusing = 2;
+  const { id } = await begin([host("fast", 1)]);
+  assert.equal((await watch(id)).seen.filter(({ type }) => type === "result").length, 1);
+  assert.equal(queue.refusing, 0);
+});
+
+test("what has been kept for its time is forgotten", async () => {
+  const order = { targets: [host("fast", 1)], plugins: ["http-probe"] };
+  const { id } = await json("/scans", { order, headers: { "x-keep": "0" } });
+  while ((await ask(`/scans/${id}`)).status !== 404) await new Promise(setImmediate);
+  assert.equal((await ask(`/scans/${id}/events`)).status, 404);
+});
+
 test("reports come as JSON and as CSV, and a format that is not offered is told with those that are", async () => {
   const { id } = await begin([host("fast", 1), host("hostile", 2)], ["http-probe", "security-headers"]);
   await watch(id);
@@ -315,4 +345,36 @@ test("what is no order, no scan and no event is told so", async () => {
   const { id } = await begin([host("fast", 1)]);
   assert.equal((await ask(`/scans/${id}`, { method: "PUT" })).status, 405);
   assert.equal((await ask(`/scans/${id}/events`, { headers: { "last-event-id": "x" } })).status, 400);
+});
+
+test("a worker without a queue says so", async () => {
+  const sql = { exec: () => ({ toArray: () => [] }) };
+  const object = new ScanJobObject({ storage: { sql } }, {});
+  const jobs = {
+    idFromName: (id) => id,
+    get: () => ({ fetch: (url, init) => object.fetch(new Request(url, init)) }),
+  };
+  const handle = scanHandler({ Scanner, tokens: [TOKEN], targets: { allow: ["*"] }, scans: { jobs } });
+  const request = new Request("https://worker.example/scans", {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify({ targets: ["a.example.com"] }),
+  });
+  const response = await handle(request);
+  assert.equal(response.status, 503);
+  assert.match((await response.json()).error, /`SCAN_QUEUE`/);
+});
+
+test("an option of large scans that is none is told at construction", () => {
+  const jobs = { idFromName: () => "", get: () => ({}) };
+  for (const [scans, message] of [
+    [{}, /`scans.jobs` to be a Durable Object namespace/],
+    [{ jobs, formats: { pdf: () => "" } }, /`scans.formats`/],
+    [{ jobs, formats: { csv: "text" } }, /`scans.formats.csv`/],
+    [{ jobs, maxTargets: 10_001 }, /`scans.maxTargets`/],
+    [{ jobs, shard: 0 }, /`scans.shard`/],
+    [{ jobs, lease: 1 }, /`scans.lease`/],
+    [{ jobs, keep: -1 }, /`scans.keep`/],
+  ])
+    assert.throws(() => scanHandler({ Scanner, scans }), { name: "TypeError", message });
 });
