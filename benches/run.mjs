@@ -9,7 +9,7 @@ import { ensure, packages } from "../setup/needs.mjs";
 import { main } from "../setup/step.mjs";
 
 /** A bench is a file beside this one that exports `bench({ seed })`, which gives its rows; what it draws, it draws by the seed. */
-const benches = ["pool", "cache", "secrets", "workers"];
+const benches = ["pool", "cache", "secrets", "workers", "coordinator"];
 
 await main(async () => {
   const { only, seed, json } = readFlags({
@@ -17,7 +17,11 @@ await main(async () => {
     seed: { kind: "integer", min: 0, max: 2 ** 32 - 1, initial: 1 },
     json: { kind: "text" },
   });
-  await ensure(...buildNeeds, packages("benches", "the benchmarks"));
+  await ensure(
+    ...buildNeeds,
+    packages("benches", "the benchmarks"),
+    packages("tests", "the runtimes that are measured"),
+  );
   await buildWasm();
   await buildPackage();
   const rows = [];

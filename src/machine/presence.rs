@@ -19,8 +19,12 @@ use std::collections::BTreeMap;
 
 /// The longest that one of few waiters is not heard of, in microseconds: no more than anybody notices.
 pub const BEAT: u64 = 50_000;
-/// The shortest: what one that is about to be served looks after, where nobody can tell it.
+/// What somebody looks after first, where nobody can tell it.
 pub const FIRST_BEAT: u64 = 5_000;
+/// The shortest: what one that is about to be served looks after in a line that moves as fast as that.
+pub const LEAST_BEAT: u64 = 1_000;
+/// How many of a line are about to be served: they look often, lest the line waits for them.
+const NEXT: u64 = 4;
 /// What each waiter adds to the longest beat, lest a thousand of them keep the thread busy with saying that they are there:
 /// together they are heard of about 2,000 times a second.
 const SHARE: u64 = 500;
@@ -128,7 +132,7 @@ impl Presence {
         let due = self.seats.get(ticket)?.due;
         self.heard_until = self.heard_until.max(due);
         let base = self.base(now);
-        let delay = self.delay(ticket);
+        let delay = self.delay(base, ticket);
         let longest = self.longest();
         let seat = self.seats.get_mut(ticket)?;
         seat.beats += 1;
@@ -293,21 +297,29 @@ impl Presence {
         BEAT.max(SHARE.saturating_mul(self.seats.len() as u64))
     }
 
-    /// A quarter of the time it will still have to wait at the pace of its line; longer and longer where nothing is known.
-    fn delay(&self, ticket: Ticket) -> u64 {
+    /// Half of the time until it is about to be served at the pace of its line, so that one of a thousand looks ten times until
+    /// then; after that, often enough that its looks add little to the pace. Longer and longer where nothing is known, or where the
+    /// line has come to a halt.
+    fn delay(&self, now: Instant, ticket: Ticket) -> u64 {
         let longest = self.longest();
         let (Reach::Looks, Some(seat)) = (self.reach, self.seats.get(ticket)) else {
             return longest;
         };
-        let backoff = FIRST_BEAT << seat.beats.min(4);
         let wait = match self.lines.get(&seat.line) {
-            Some(pace) if pace.last.is_some() => {
-                let ahead = seat.rank.saturating_sub(pace.departures).max(1);
-                pace.gap.saturating_mul(ahead) / 4
+            Some(&Pace {
+                departures,
+                gap,
+                last: Some(last),
+                ..
+            }) if gap > 0 => {
+                let ahead = seat.rank.saturating_sub(departures);
+                let gap = gap.max(now.micros_since(last) / 16);
+                let wait = gap.saturating_mul(ahead.saturating_sub(NEXT)) / 2;
+                wait.max(gap / 8).max(LEAST_BEAT)
             }
-            _ => backoff,
+            _ => FIRST_BEAT << seat.beats.min(4),
         };
-        wait.max(FIRST_BEAT).min(longest)
+        wait.min(longest)
     }
 }
 

@@ -47,7 +47,7 @@ export async function link(name, entry, conditions, before = "") {
     banner: { js: before },
     conditions,
     mainFields: ["module", "main"],
-    nodePaths: [join(root, "tests/node_modules")],
+    nodePaths: [join(root, "tests/node_modules"), join(root, "benches/node_modules")],
     external: ["node:*", "cloudflare:*"],
     plugins: [
       {

@@ -21,7 +21,9 @@ pub fn of(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| {
-            let ahead = (byte / ALONE).checked_sub(1).and_then(|times| letter(ALONE + times));
+            let ahead = (byte / ALONE)
+                .checked_sub(1)
+                .and_then(|times| letter(ALONE + times));
             [ahead, letter(byte % ALONE)]
         })
         .flatten()

@@ -109,7 +109,7 @@ fn whoever_is_about_to_be_served_looks_more_often() {
     }
     let near = presence.beat(ms(210), seats[20]).unwrap();
     let far = presence.beat(ms(210), seats[199]).unwrap();
-    assert_eq!(near, FIRST_BEAT);
+    assert_eq!(near, 10_000 / 8);
     assert_eq!(far, 180 * SHARE);
 }
 
