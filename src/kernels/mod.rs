@@ -7,9 +7,9 @@
 //! | [`fingerprint`] | what a text is compared by, and how alike two are |
 //! | [`statistics`] | moments, quantiles and histograms, mergeable |
 //!
-//! Nothing here knows of threads, workers, time or JavaScript. What can be done in lanes is written in arrays of lanes, which
-//! a compiler turns into vector instructions where the target has them (SSE2 on x86-64, `simd128` in wasm) and into plain ones
-//! where it has not: one source, two builds, the same results.
+//! Nothing here knows of threads, workers, time or JavaScript. What can be done in lanes is written in lanes: as arrays, which
+//! a compiler turns into vector instructions where the target has them, or, where it does not find them (rotations, in
+//! SHA-256), with the instructions of `simd128` themselves. One source, two builds, the same results.
 
 pub mod fingerprint;
 pub mod secrets;

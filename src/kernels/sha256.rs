@@ -1,8 +1,14 @@
 //! SHA-256 (FIPS 180-4), of bytes and of the chunks of them.
 //!
 //! One message cannot be hashed faster than its blocks follow each other, but chunks do not wait for one another: they are
-//! hashed four at a time, one in each lane of a vector. The compression function is written once, over a `Word` that is a
+//! hashed four at a time, one in each lane of a vector. The compression function is written once, over a [`Word`] that is a
 //! `u32` or four of them.
+
+mod four;
+mod word;
+
+use four::{Four, LANES};
+use word::Word;
 
 /// The 32 bytes of a hash.
 pub type Digest = [u8; 32];
@@ -63,7 +69,6 @@ pub fn hex(digest: &[u8]) -> String {
 }
 
 const BLOCK: usize = 64;
-const LANES: usize = 4;
 
 /// Four chunks of `size` bytes each, one after the other in `group`.
 fn four(group: &[u8], size: usize) -> [Digest; LANES] {
@@ -79,7 +84,8 @@ fn four(group: &[u8], size: usize) -> [Digest; LANES] {
         let at = |index: usize| &tails[index].0.as_chunks::<BLOCK>().0[block];
         compress(&mut state, &woven(core::array::from_fn(at)));
     }
-    core::array::from_fn(|lane| written(state.map(|word| word.0[lane])))
+    let state = state.map(Four::lanes);
+    core::array::from_fn(|lane| written(state.map(|lanes| lanes[lane])))
 }
 
 /// What stands behind the last full block: the rest, a 1 bit, zeros, and the length in bits. One block or two.
@@ -100,7 +106,7 @@ fn words(block: &[u8; BLOCK]) -> [u32; 16] {
 
 fn woven(blocks: [&[u8; BLOCK]; LANES]) -> [Four; 16] {
     let lanes = blocks.map(words);
-    core::array::from_fn(|index| Four(lanes.map(|lane| lane[index])))
+    core::array::from_fn(|index| Four::of(lanes.map(|lane| lane[index])))
 }
 
 fn written(state: [u32; 8]) -> Digest {
@@ -109,97 +115,6 @@ fn written(state: [u32; 8]) -> Digest {
         *bytes = word.to_be_bytes();
     }
     digest
-}
-
-/// What the compression function counts in.
-trait Word: Copy {
-    fn splat(word: u32) -> Self;
-    fn plus(self, other: Self) -> Self;
-    fn and(self, other: Self) -> Self;
-    fn xor(self, other: Self) -> Self;
-    fn shifted(self, bits: u32) -> Self;
-    fn rotated(self, bits: u32) -> Self;
-}
-
-impl Word for u32 {
-    #[inline(always)]
-    fn splat(word: u32) -> Self {
-        word
-    }
-
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        self & other
-    }
-
-    #[inline(always)]
-    fn xor(self, other: Self) -> Self {
-        self ^ other
-    }
-
-    #[inline(always)]
-    fn shifted(self, bits: u32) -> Self {
-        self >> bits
-    }
-
-    #[inline(always)]
-    fn rotated(self, bits: u32) -> Self {
-        self.rotate_right(bits)
-    }
-}
-
-/// A word of each of four messages.
-#[derive(Clone, Copy)]
-#[repr(align(16))]
-struct Four([u32; LANES]);
-
-impl Four {
-    #[inline(always)]
-    fn each(self, change: impl Fn(u32) -> u32) -> Self {
-        Self(self.0.map(change))
-    }
-
-    #[inline(always)]
-    fn with(self, other: Self, join: impl Fn(u32, u32) -> u32) -> Self {
-        Self(core::array::from_fn(|lane| join(self.0[lane], other.0[lane])))
-    }
-}
-
-impl Word for Four {
-    #[inline(always)]
-    fn splat(word: u32) -> Self {
-        Self([word; LANES])
-    }
-
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.with(other, u32::wrapping_add)
-    }
-
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        self.with(other, |a, b| a & b)
-    }
-
-    #[inline(always)]
-    fn xor(self, other: Self) -> Self {
-        self.with(other, |a, b| a ^ b)
-    }
-
-    #[inline(always)]
-    fn shifted(self, bits: u32) -> Self {
-        self.each(|word| word >> bits)
-    }
-
-    #[inline(always)]
-    fn rotated(self, bits: u32) -> Self {
-        self.each(|word| word.rotate_right(bits))
-    }
 }
 
 /// FIPS 180-4, 6.2.2.
@@ -213,16 +128,19 @@ fn compress<W: Word>(state: &mut [W; 8], block: &[W; 16]) {
         } else {
             let at = |back: usize| schedule[(round - back) % 16];
             let (w15, w2) = (at(15), at(2));
-            let low = w15.rotated(7).xor(w15.rotated(18)).xor(w15.shifted(3));
-            let high = w2.rotated(17).xor(w2.rotated(19)).xor(w2.shifted(10));
+            let low = w15
+                .rotated::<7>()
+                .xor(w15.rotated::<18>())
+                .xor(w15.shifted::<3>());
+            let high = w2.rotated::<17>().xor(w2.rotated::<19>()).xor(w2.shifted::<10>());
             let word = at(16).plus(low).plus(at(7)).plus(high);
             schedule[round % 16] = word;
             word
         };
         let choice = g.xor(e.and(f.xor(g)));
-        let sum1 = e.rotated(6).xor(e.rotated(11)).xor(e.rotated(25));
+        let sum1 = e.rotated::<6>().xor(e.rotated::<11>()).xor(e.rotated::<25>());
         let first = h.plus(sum1).plus(choice).plus(W::splat(*constant)).plus(word);
-        let sum0 = a.rotated(2).xor(a.rotated(13)).xor(a.rotated(22));
+        let sum0 = a.rotated::<2>().xor(a.rotated::<13>()).xor(a.rotated::<22>());
         let majority = a.and(b).xor(c.and(a.xor(b)));
         (h, g, f, e) = (g, f, e, d.plus(first));
         (d, c, b, a) = (c, b, a, first.plus(sum0.plus(majority)));

@@ -39,6 +39,26 @@ test("hashes are those of Node", async () => {
   assert.equal((await kernels.sha256Chunks(new Uint8Array(), 10)).length, 0);
 });
 
+test("chunks of any size, four at a time, are hashed as Node hashes each alone", async () => {
+  const bytes = noise(6_000);
+  const draw = noise(900);
+  const lengths = [0, 1, 255, 256, 257];
+  for (let at = 0; at < draw.length; at += 3) lengths.push(draw[at] * 23);
+  for (const [at, length] of lengths.entries()) {
+    const size = 1 + ((draw[at * 2] * 256 + draw[at * 2 + 1]) % 700);
+    const part = bytes.subarray(0, length);
+    const expected = [];
+    for (let from = 0; from < length; from += size)
+      expected.push(
+        createHash("sha256")
+          .update(part.subarray(from, from + size))
+          .digest(),
+      );
+    const each = await kernels.sha256Chunks(part, size);
+    assert.ok(Buffer.concat(expected).equals(each), `${length} bytes in chunks of ${size}`);
+  }
+});
+
 test("what is worked on in parts gives what the whole would, and takes little memory", async () => {
   const bytes = noise(9_000_000);
   const each = Buffer.from(await kernels.sha256Chunks(bytes, 3_000_001));
@@ -126,7 +146,7 @@ test("the module without vectors gives the same, by the same glue", async () => 
     const values = Float64Array.from(bytes, (byte) => byte / 7);
     const text = ${JSON.stringify(`token = ${token}`)};
     const given = [
-      kernels.sha256Chunks(bytes, 999), kernels.byteHistogram(bytes), kernels.statistics(values),
+      ...[1, 55, 64, 119, 999].map((size) => kernels.sha256Chunks(bytes.subarray(0, size * 50), size)), kernels.byteHistogram(bytes), kernels.statistics(values),
       kernels.searchSecrets(text), kernels.fingerprint(bytes), kernels.histogram(values, { min: 0, max: 30, bins: 7 }),
     ];
     console.log(JSON.stringify([simd, ...given.map((value) => (ArrayBuffer.isView(value) ? [...value] : value))]));
