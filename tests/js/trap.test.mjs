@@ -18,15 +18,33 @@ import { letters } from "./tests/generated/core_letters.js";
 import "./tests/trap/cases.ts";
 import "./tests/trap/store-cases.ts";
 import "./tests/trap/kin-cases.ts";
+import "./tests/trap/worker-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
+import { surroundings } from "./tests/conformance/surroundings.ts";
 load(new WebAssembly.Module(bytesOf(letters)));
 `;
 
-/** The cases over the trap build: `last` is what becomes of their results. */
-async function bundled(name, last) {
+/** Their workers' script, as it is. */
+const inWorkers = `import "./tests/trap/workers.ts";`;
+
+const inlined = (path) => join(root, "dist", path);
+
+/** A script over the trap build, with the package as `platform` has it: "node" or "browser". */
+async function bundled(name, contents, platform) {
   const outfile = join(root, "tests/.build/trap", `${name}.mjs`);
+  const instead = [
+    [/^tidegate$/, inlined("index.js")],
+    [/^tidegate\/workers$/, inlined("worker/index.js")],
+    [/\/core_bg\.js$/, join(root, "tests/trap/armed.ts")],
+    [/^trap-bindings$/, join(root, "tests/generated/core_bg.js")],
+    [/\/store_bg\.js$/, join(root, "tests/trap/armed-store.ts")],
+    [/^store-bindings$/, inlined("generated/store_bg.js")],
+    [/^#store-module$/, inlined("store-module/browser.js")],
+    [/^#worker-platform$/, inlined(`worker-platform/${platform}.js`)],
+    [/^#worker-inside$/, inlined(`worker-inside/${platform}.js`)],
+  ];
   await build({
-    stdin: { contents: entry + last, resolveDir: root, sourcefile: `${name}.js` },
+    stdin: { contents, resolveDir: root, sourcefile: `${name}.js` },
     outfile,
     bundle: true,
     format: "esm",
@@ -34,24 +52,12 @@ async function bundled(name, last) {
     sourcemap: "inline",
     logLevel: "warning",
     nodePaths: [join(root, "tests/node_modules")],
+    external: ["node:*"],
     plugins: [
       {
         name: "trap-build",
         setup(plugin) {
-          plugin.onResolve({ filter: /^tidegate$/ }, () => ({ path: join(root, "dist/index.js") }));
-          plugin.onResolve({ filter: /\/core_bg\.js$/ }, () => ({ path: join(root, "tests/trap/armed.ts") }));
-          plugin.onResolve({ filter: /^trap-bindings$/ }, () => ({
-            path: join(root, "tests/generated/core_bg.js"),
-          }));
-          plugin.onResolve({ filter: /\/store_bg\.js$/ }, () => ({
-            path: join(root, "tests/trap/armed-store.ts"),
-          }));
-          plugin.onResolve({ filter: /^store-bindings$/ }, () => ({
-            path: join(root, "dist/generated/store_bg.js"),
-          }));
-          plugin.onResolve({ filter: /^#store-module$/ }, () => ({
-            path: join(root, "dist/store-module/browser.js"),
-          }));
+          for (const [filter, path] of instead) plugin.onResolve({ filter }, () => ({ path }));
         },
       },
     ],
@@ -66,7 +72,12 @@ function judge(results) {
 }
 
 test("after a trap everybody knows and everything goes on, in Node", async () => {
-  const path = await bundled("node", `export const results = await runCases("node");`);
+  await bundled("node-worker", inWorkers, "node");
+  const run = `
+import { Worker } from "node:worker_threads";
+surroundings.worker = ({ name }) => new Worker(new URL("./node-worker.mjs", import.meta.url), { name });
+export const results = await runCases("node");`;
+  const path = await bundled("node", entry + run, "node");
   const { results } = await import(pathToFileURL(path).href);
   judge(results);
 });
@@ -74,11 +85,12 @@ test("after a trap everybody knows and everything goes on, in Node", async () =>
 test("after a trap everybody knows and everything goes on, in Chromium", async (t) => {
   const missing = await chromium.missing();
   if (missing) return t.skip(missing);
-  const path = await bundled(
-    "chromium",
-    `const results = await runCases("chromium");
-await fetch("/results", { method: "POST", body: JSON.stringify({ version: navigator.userAgent, results }) });`,
-  );
-  const { results } = await chromium.open(readFileSync(path));
+  const worker = await bundled("chromium-worker", inWorkers, "browser");
+  const run = `
+surroundings.worker = ({ name }) => new Worker("/worker.js", { type: "module", name });
+const results = await runCases("chromium");
+await fetch("/results", { method: "POST", body: JSON.stringify({ version: navigator.userAgent, results }) });`;
+  const path = await bundled("chromium", entry + run, "browser");
+  const { results } = await chromium.open(readFileSync(path), readFileSync(worker));
   judge(results);
 });
