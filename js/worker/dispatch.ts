@@ -20,6 +20,7 @@ import { CANCEL, HOWS, MARK } from "./protocol.js";
 import { Reports } from "./reports.js";
 import { Staff } from "./staff.js";
 import type { Inlet } from "./stream.js";
+import { survive } from "./survive.js";
 import { type Task, Tasks } from "./tasks.js";
 import { Watchers } from "./watchers.js";
 import type { WorkerEvents, WorkerMetrics } from "./worker-metrics.js";
@@ -129,6 +130,10 @@ export class Dispatch {
 
   /** Gives a task up in this tick. A worker that has it is told, and ended if it goes on for too long. */
   cancel(task: Task, reason: unknown, tells = true): void {
+    survive(() => this.#cancel(task, reason, tells));
+  }
+
+  #cancel(task: Task, reason: unknown, tells: boolean): void {
     if (this.tasks.find(task.ticket) !== task) {
       if (this.here.cancel(task.ticket, reason)) this.call(() => {});
       return;
@@ -200,7 +205,7 @@ export class Dispatch {
   /** Takes nothing more; gives up what is queued where it is to be rejected. */
   shut(rejects: boolean): void {
     this.closed = true;
-    this.call(() => bindings.dispatch_close(this.id, now(), rejects ? 1 : 0));
+    survive(() => this.call(() => bindings.dispatch_close(this.id, now(), rejects ? 1 : 0)));
     if (rejects) this.here.clear(() => closedError(this.config));
   }
 
@@ -214,7 +219,7 @@ export class Dispatch {
       await Promise.race([late, this.watchers.until(() => this.#pending === 0 && this.staff.size === 0)]);
       clearTimeout(timer);
       this.here.clear(() => closedError(this.config));
-      this.call(() => bindings.dispatch_kill(this.id));
+      survive(() => this.call(() => bindings.dispatch_kill(this.id)));
     }
     await this.staff.left();
     this.watchers.look();
@@ -238,7 +243,13 @@ export class Dispatch {
         this.leave(task);
         task.reject(error);
       }
-      if (!this.closed) this.begin();
+      if (this.closed) bindings.dispatch_close(this.id, now(), 1);
+      else if (this.givenUp) bindings.dispatch_give_up(this.id);
+      else this.begin();
+      this.#keep();
+      this.watchers.look();
+      // The trap may have come in the midst of other orders, which nobody goes on with.
+      queueMicrotask(() => survive(() => this.orders.obey()));
     };
   }
 
@@ -302,8 +313,7 @@ export class Dispatch {
 
   readonly #flush = () => {
     this.#flushes = false;
-    if (this.#pending === 0) return;
-    this.call(() => bindings.dispatch_flush(this.id, now()));
+    if (this.#pending > 0) survive(() => this.call(() => bindings.dispatch_flush(this.id, now())));
   };
 
   /** What bounds this one call: its signal, its wait, its deadline. */

@@ -52,7 +52,9 @@ export class Orders {
     if (what === SPAWN) this.#spawn(who);
     else if (what === SEND) {
       const link = this.#dispatch.staff.get(who);
-      for (let index = 0; index < more; index += 1) link?.outbox.push(bindings.told(index));
+      ask(() => {
+        for (let index = 0; index < more; index += 1) link?.outbox.push(bindings.told(index));
+      });
     } else if (what === RETIRE || what === END) {
       if (what === RETIRE) this.#dispatch.staff.retire(who);
       else this.#dispatch.staff.end(who);

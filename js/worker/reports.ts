@@ -1,7 +1,6 @@
 /** What the workers of a pool say, and what it means when they say nothing any more. */
 
 import { now } from "../clock.js";
-import { isRuntimeTrapError } from "../errors.js";
 import { bindings } from "../generated/store_bg.js";
 import { ask } from "../store.js";
 import type { Dispatch } from "./dispatch.js";
@@ -22,6 +21,7 @@ import {
   THROWN,
   TRAPPED,
 } from "./protocol.js";
+import { survive } from "./survive.js";
 import type { Task } from "./tasks.js";
 import { fromWire, type WireError } from "./wire-error.js";
 
@@ -34,17 +34,14 @@ export class Reports implements Ears {
 
   said(link: Link, message: Message): void {
     const [, what, first, second] = message;
-    try {
+    survive(() => {
       if (what === ANSWERS) this.#answers(link, first as unknown[], second as number);
       else if (what === ITEMS) this.#dispatch.tasks.find(first as number)?.inlet?.push(second as unknown[]);
       else if (what === READY) this.#ready(link);
       else if (what === TRAPPED) this.#trapped(link, first as number, fromWire(second as WireError));
       else if (what === OUTSIDE) answerOutside(this.#dispatch.config.outside, first, second, message[4]);
       else if (what === BYE) this.gone(link, new Error("The worker has closed itself"));
-    } catch (error) {
-      // A trap of the store has been told to everybody.
-      if (!isRuntimeTrapError(error)) throw error;
-    }
+    });
   }
 
   #ready(link: Link): void {
@@ -74,8 +71,8 @@ export class Reports implements Ears {
       bindings.dispatch_flush(this.#dispatch.id, at);
     });
     for (const task of ended) if (task !== undefined) this.#dispatch.leave(task);
-    // The workers first, then those who wait for the answers.
-    this.#dispatch.orders.obey();
+    // The workers first, then those who wait for the answers: they have them, whatever becomes of the rest.
+    survive(() => this.#dispatch.orders.obey());
     for (let index = 0; index < ended.length; index += 1) {
       const task = ended[index];
       if (task === undefined) continue;
@@ -102,11 +99,9 @@ export class Reports implements Ears {
     if (this.#dispatch.staff.forget(link.ticket) === undefined) return;
     link.end();
     this.#dispatch.lastError = error;
-    try {
+    survive(() => {
       ask(() => bindings.dispatch_crashed(this.#dispatch.id, now(), link.ticket));
       this.#dispatch.crashed(link.name, error);
-    } catch (trap) {
-      if (!isRuntimeTrapError(trap)) throw trap;
-    }
+    });
   }
 }

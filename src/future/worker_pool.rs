@@ -44,6 +44,10 @@ pub use workers::{NoWorkers, Worker, WorkerEars, WorkerTask, Workers};
 /// platform has. Where there are none the same calls run on this thread, one after the other, with a yield before each
 /// ([`runs_here`](Self::runs_here)).
 ///
+/// In wasm the crate brings no [`Workers`] of its own: with [`NoWorkers`] everything runs on the thread that calls. A Web Worker
+/// is another instance of the program, at an address that only the program's bundler knows; who wants them implements the
+/// trait, whose tasks and answers are bytes, over `postMessage`. The npm package's `WorkerPool` does all of that by itself.
+///
 /// An idle worker gets a task at once; a busy one gets what has gathered, by what such tasks have cost so far. A worker
 /// that dies takes nothing with it: what it may have been running is tried again elsewhere if it was marked idempotent,
 /// and else is [`WorkerError::Crashed`]; another takes its place.
