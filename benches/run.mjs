@@ -8,8 +8,12 @@ import { readFlags } from "../setup/flags.mjs";
 import { ensure, packages } from "../setup/needs.mjs";
 import { main } from "../setup/step.mjs";
 
-/** A bench is a file beside this one that exports `bench({ seed })`, which gives its rows; what it draws, it draws by the seed. */
+/**
+ * A bench is a file beside this one that exports `bench({ seed })`, which gives its rows, at once or one by one; what it draws, it
+ * draws by the seed. Workers have the rows of secrets among theirs.
+ */
 const benches = ["pool", "cache", "secrets", "workers", "coordinator"];
+const all = benches.filter((name) => name !== "secrets");
 
 await main(async () => {
   const { only, seed, json } = readFlags({
@@ -25,9 +29,9 @@ await main(async () => {
   await buildWasm();
   await buildPackage();
   const rows = [];
-  for (const name of only.length > 0 ? only : benches) {
+  for (const name of only.length > 0 ? only : all) {
     const { bench } = await import(`./${name}.mjs`);
-    for (const row of await bench({ seed })) {
+    for await (const row of await bench({ seed })) {
       rows.push(row);
       console.log(described(row));
     }
