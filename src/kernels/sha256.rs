@@ -52,9 +52,18 @@ pub fn chunks(bytes: &[u8], size: usize) -> Vec<Digest> {
     let mut hashes = Vec::with_capacity(bytes.len().div_ceil(size));
     let mut groups = bytes.chunks_exact(size.saturating_mul(LANES));
     for group in &mut groups {
-        hashes.extend(four(group, size));
+        hashes.extend(four(core::array::from_fn(|lane| &group[lane * size..][..size])));
     }
-    hashes.extend(groups.remainder().chunks(size).map(digest));
+    let mut rest = groups.remainder().chunks_exact(size);
+    let left: Vec<&[u8]> = rest.by_ref().collect();
+    match left.first() {
+        Some(first) if left.len() >= Four::WORTH => {
+            let lanes = core::array::from_fn(|lane| *left.get(lane).unwrap_or(first));
+            hashes.extend(four(lanes).into_iter().take(left.len()));
+        }
+        _ => hashes.extend(left.into_iter().map(digest)),
+    }
+    hashes.extend((!rest.remainder().is_empty()).then(|| digest(rest.remainder())));
     hashes
 }
 
@@ -70,10 +79,9 @@ pub fn hex(digest: &[u8]) -> String {
 
 const BLOCK: usize = 64;
 
-/// Four chunks of `size` bytes each, one after the other in `group`.
-fn four(group: &[u8], size: usize) -> [Digest; LANES] {
-    let lane = |index: usize| group.get(index * size..(index + 1) * size).unwrap_or_default();
-    let lanes: [&[u8]; LANES] = core::array::from_fn(lane);
+/// The hashes of four messages of the same length.
+fn four(lanes: [&[u8]; LANES]) -> [Digest; LANES] {
+    let size = lanes[0].len();
     let split = lanes.map(|lane| lane.as_chunks::<BLOCK>());
     let mut state = INITIAL.map(Four::splat);
     for block in 0..size / BLOCK {

@@ -21,6 +21,9 @@ mod together {
     pub(in super::super) struct Four(v128);
 
     impl Four {
+        /// From how many messages on all four lanes are faster than one message after the other.
+        pub(in super::super) const WORTH: usize = 2;
+
         #[inline(always)]
         pub(in super::super) fn of([a, b, c, d]: [u32; LANES]) -> Self {
             Self(u32x4(a, b, c, d))
@@ -80,6 +83,9 @@ mod apart {
     pub(in super::super) struct Four([u32; LANES]);
 
     impl Four {
+        /// Here lanes save nothing.
+        pub(in super::super) const WORTH: usize = LANES;
+
         #[inline(always)]
         pub(in super::super) fn of(lanes: [u32; LANES]) -> Self {
             Self(lanes)
