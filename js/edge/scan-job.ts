@@ -184,6 +184,7 @@ export class ScanJobObject {
     if (last === END) return new Response(null, { status: 204 });
     const encoder = new TextEncoder();
     let seen = Number(last ?? 0);
+    let isGone = false;
     const body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => controller.enqueue(encoder.encode("retry: 1000\n\n")),
@@ -194,11 +195,16 @@ export class ScanJobObject {
             seen = text.seen;
             if (text.isEnd) controller.close();
             if (text.isEnd || text.events !== "") return;
-            if (!(await this.#news())) {
+            const isNews = await this.#news();
+            if (isGone) return;
+            if (!isNews) {
               controller.enqueue(encoder.encode(": still here\n\n"));
               return;
             }
           }
+        },
+        cancel: () => {
+          isGone = true;
         },
       },
       { highWaterMark: 0 },

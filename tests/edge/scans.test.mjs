@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer, request as get } from "node:http";
 import { after, before, test } from "node:test";
-import { ScanJobObject, scanHandler } from "../../dist/entrypoints/edge-node.js";
-import { Scanner } from "../../dist/entrypoints/scan-node.js";
+import { ScanJobObject, scanHandler } from "tidegate/edge";
+import { Scanner } from "tidegate/scan";
 import { startRange } from "../../range/range.mjs";
 import { LocalQueue } from "./queue.mjs";
 import { serve } from "./serve.mjs";
@@ -49,14 +49,18 @@ before(async () => {
       .end();
   }).listen(0, "127.0.0.1");
   await new Promise((resolve) => outside.once("listening", resolve));
-  worker = await serve("scans", readFileSync(new URL("scans-worker.js", import.meta.url), "utf8"), {
+  worker = await start("scans", { isolates: 2, queue });
+});
+
+function start(name, options) {
+  return serve(name, readFileSync(new URL("scans-worker.js", import.meta.url), "utf8"), {
     objects: ["ScanJobObject"],
     vars: { TOKENS: `${TOKEN} ${OTHER}` },
     outside: `127.0.0.1:${outside.address().port}`,
-    isolates: 2,
-    queue,
+    ...options,
   });
-});
+}
+
 after(async () => {
   worker?.stop();
   outside?.closeAllConnections();
@@ -345,6 +349,21 @@ test("what is no order, no scan and no event is told so", async () => {
   const { id } = await begin([host("fast", 1)]);
   assert.equal((await ask(`/scans/${id}`, { method: "PUT" })).status, 405);
   assert.equal((await ask(`/scans/${id}/events`, { headers: { "last-event-id": "x" } })).status, 400);
+});
+
+test("at the oldest compatibility date that is promised, it is the same", async () => {
+  const current = worker;
+  worker = await start("scans-2023", { date: "2023-01-01", queue: new LocalQueue() });
+  try {
+    const targets = Array.from({ length: 100 }, (_, n) => host(KINDS[n % 7], n));
+    const { id } = await begin(targets);
+    const { seen } = await watch(id);
+    const told = seen.filter(({ type }) => type === "result").map(({ result }) => keyOf(result));
+    assert.deepEqual(told.sort(), targets.map((target) => `${target} http-probe`).sort());
+  } finally {
+    worker.stop();
+    worker = current;
+  }
 });
 
 test("a worker without a queue says so", async () => {
