@@ -349,6 +349,22 @@ fn trap_app_limited_samples_growing_the_limit() {
 }
 
 #[test]
+fn gradient_learns_for_five_rounds_and_then_grows_by_a_half_at_least() {
+    let mut gradient = Gradient::new(1, Duration::ZERO);
+    let (mut limit, mut grew_at) = (2.0, Vec::new());
+    for n in 1..=100 {
+        let next = gradient.sample(1000 * n, limit, &sample(ms(100), 8));
+        if next > limit {
+            assert!(next - limit >= 0.5, "{limit} to {next}");
+            grew_at.push(n);
+        }
+        limit = next.min(4.0);
+    }
+    // Ten samples are a round.
+    assert_eq!(grew_at, [50, 60, 70, 80, 90, 100]);
+}
+
+#[test]
 fn trap_zero_latencies_moving_the_limit() {
     for algorithm in [
         Algorithm::Aimd,

@@ -114,6 +114,22 @@ fn whoever_is_about_to_be_served_looks_more_often() {
 }
 
 #[test]
+fn whoever_leaves_brings_those_behind_nearer_once_whether_it_was_served_or_not() {
+    let mut presence = Presence::new(Reach::Looks);
+    let seats: Vec<_> = (0..30).map(|_| presence.sit(ms(0), 1).unwrap()).collect();
+    for (n, seat) in seats.iter().take(2).enumerate() {
+        assert!(presence.hand(ms(8 * (n as u64 + 1)), *seat));
+        presence.rise(*seat);
+    }
+    // One in 8 ms, ten before it, and it looks four times as often as it would take.
+    assert_eq!(presence.beat(ms(16), seats[12]), Some(20_000));
+    for seat in &seats[2..5] {
+        presence.rise(*seat);
+    }
+    assert_eq!(presence.beat(ms(16), seats[12]), Some(14_000));
+}
+
+#[test]
 fn where_they_are_told_nobody_looks_more_often_than_it_takes_to_say_that_it_is_there() {
     let mut presence = Presence::new(Reach::Told);
     let first = presence.sit(ms(0), 1).unwrap();
