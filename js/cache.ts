@@ -1,14 +1,15 @@
+import { type Landing, Load, type Result, type Seat } from "./cache-load.js";
 import {
   type CacheOptions,
   type EntryOptions,
   key as keyOf,
-  type LoadContext,
   type Loader,
   type LoadOptions,
   type ParsedEntry,
   parseEntry,
   parseMax,
 } from "./cache-options.js";
+import type { CacheEvents, CacheMetrics } from "./cache-terms.js";
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
 import { QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js";
@@ -21,66 +22,12 @@ import { attendant } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { area, ask, detail, hold, open, register, settle } from "./store.js";
 
-/** What a cache tells those who listen. */
-export interface CacheEvents {
-  /** A value has left by itself or with what it was computed from. */
-  gone: { key: string; why: "evicted" | "expired" | "invalidated" };
-  /** A value past its time could not be loaded anew in the background. */
-  refreshFailed: { key: string; error: unknown };
-}
-
-/** Every number of a cache. */
-export interface CacheMetrics {
-  readonly name: string;
-  /** Values and remembered failures. */
-  readonly size: number;
-  readonly weight: number;
-  /** Looks that found a value, stale ones among them. */
-  readonly hits: number;
-  readonly misses: number;
-  readonly staleHits: number;
-  /** Looks that found a remembered failure. */
-  readonly negativeHits: number;
-  /** Hits among all looks; 0 before the first. */
-  readonly hitRatio: number;
-  readonly evictions: number;
-  readonly expirations: number;
-  readonly invalidations: number;
-  readonly loads: number;
-  readonly loadFailures: number;
-  /** Callers who shared somebody else's load. */
-  readonly coalesced: number;
-}
+export type { CacheEvents, CacheMetrics } from "./cache-terms.js";
 
 const FRESH = 1;
 const STALE = 2;
 const WHY_GONE = ["evicted", "expired", "invalidated"] as const;
 const FORGOTTEN = 3;
-
-type Result<V> = { readonly value: V } | { readonly error: unknown };
-
-/** Where the one who loads leaves the result for those who wait. */
-interface Landing<V> {
-  result: Result<V> | undefined;
-  /** Whether the request that loads is the one that is running; absent where that makes no difference. */
-  readonly isHere: (() => boolean) | undefined;
-}
-
-/** Somebody who loads or waits, with what it would load by. */
-interface Seat<V> {
-  readonly id: number;
-  readonly key: string;
-  readonly loader: Loader<V>;
-  readonly entry: ParsedEntry;
-  readonly landing: Landing<V>;
-  readonly resolve: (value: V) => void;
-  readonly reject: (reason: unknown) => void;
-  unwatch: () => void;
-  /** Of one who loads: what its loader was given. */
-  context: Context | undefined;
-  /** A background refresh: its caller has the stale value already. */
-  readonly refreshes: boolean;
-}
 
 /**
  * Values by key, each fresh for its time, loaded once for all who ask, and dropped with what they were computed from.
@@ -285,7 +232,7 @@ export class Cache<V> implements Handle {
     resolve: (value: V) => void,
     reject: (reason: unknown) => void,
   ): void {
-    const context = new Context(key);
+    const context = new Load(key);
     const changes = this.#changes;
     const unwatch = onAbort(entry.signal, () => {
       unwatch();
@@ -418,7 +365,7 @@ export class Cache<V> implements Handle {
   }
 
   #run(ticket: number, seat: Seat<V>): void {
-    const context = new Context(seat.key);
+    const context = new Load(seat.key);
     seat.context = context;
     let loading: V | PromiseLike<V>;
     try {
@@ -552,32 +499,5 @@ export class Cache<V> implements Handle {
       const word = WHY_GONE[why];
       if (key !== undefined && word !== undefined) this.#events.emit("gone", { key, why: word });
     }
-  }
-}
-
-/** What a loader is called with; the signal is made when it is first read. */
-class Context implements LoadContext {
-  readonly key: string;
-  #controller: AbortController | undefined;
-  #reason: unknown;
-  ended = false;
-
-  constructor(key: string) {
-    this.key = key;
-  }
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.ended) this.#controller.abort(this.#reason);
-    }
-    return this.#controller.signal;
-  }
-
-  /** Nobody wants the result any more. */
-  end(reason: unknown): void {
-    this.ended = true;
-    this.#reason = reason;
-    this.#controller?.abort(reason);
   }
 }

@@ -6,6 +6,7 @@ import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { chainOf, judgeSoon, standAs } from "./kin.js";
 import { attach, nameLocks } from "./kin-graph.js";
+import { type Claim, Held } from "./lock-lease.js";
 import { LockNames } from "./lock-names.js";
 import { type LockOwner, numberOf, release } from "./lock-owners.js";
 import type {
@@ -32,14 +33,6 @@ export type {
   LockSetOptions,
   LockTimeout,
 } from "./lock-terms.js";
-
-interface Claim {
-  readonly names: readonly string[];
-  readonly unit: boolean;
-  readonly owner: LockOwner | undefined;
-  readonly number: number;
-  readonly timeout: number;
-}
 
 interface Waiter {
   readonly claim: Claim;
@@ -448,46 +441,4 @@ function listOf(name: string, value: unknown): readonly string[] {
     refuse(name, "a list of strings", value);
   }
   return [...value];
-}
-
-let leases = 0;
-
-class Held implements LockLease {
-  readonly id: number;
-  readonly names: readonly string[];
-  readonly claim: Claim;
-  ticket: number;
-  readonly #renew: (ms: number) => boolean;
-  #release: ((lease: Held) => void) | undefined;
-
-  constructor(
-    ticket: number,
-    claim: Claim,
-    names: readonly string[],
-    renew: (ms: number) => boolean,
-    release: (lease: Held) => void,
-  ) {
-    leases += 1;
-    this.id = leases;
-    this.ticket = ticket;
-    this.claim = claim;
-    this.names = names;
-    this.#renew = renew;
-    this.#release = release;
-  }
-
-  /** Locks do not expire, except where a holder may vanish without a word: true as long as they are held. */
-  renew(ms?: number): boolean {
-    return this.#release !== undefined && this.#renew(ms ?? attendant?.leaseTimeout ?? 0);
-  }
-
-  release(): void {
-    const release = this.#release;
-    this.#release = undefined;
-    release?.(this);
-  }
-
-  [dispose](): void {
-    this.release();
-  }
 }

@@ -1,10 +1,11 @@
 import { asyncDispose, dispose } from "./dispose.js";
 import type { Disposer } from "./events.js";
-import { type ObjectEvents, type ObjectMetrics, type ObjectOptions, Objects, type Thing } from "./objects.js";
+import type { ObjectEvents, ObjectMetrics, ObjectOptions } from "./object-terms.js";
+import { Objects, type Thing } from "./objects.js";
 import { callable, object, reject } from "./options.js";
 import { parseWait, type WaitOptions } from "./waiting.js";
 
-export type { Durations, ObjectEvents, ObjectMetrics, ObjectOptions } from "./objects.js";
+export type { Durations, ObjectEvents, ObjectMetrics, ObjectOptions } from "./object-terms.js";
 
 /** An object while it is used; works with `using` and `await using`. */
 export interface Pooled<T> extends Disposable, AsyncDisposable {

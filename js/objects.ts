@@ -7,70 +7,14 @@ import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST, TICKET_SPAN } from "./instance.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
+import type { ObjectEvents, ObjectMetrics, ObjectOptions } from "./object-terms.js";
 import { callable, integer, milliseconds, object, reject as refuse } from "./options.js";
 import { attendant, own } from "./presence.js";
 import { CLOSED } from "./refusal.js";
 import { onAbort } from "./signals.js";
 import { area, ask, open, register, settle } from "./store.js";
+import { Tally } from "./tally.js";
 import { type ParsedWait, Waiters } from "./waiting.js";
-
-/** What is done with the objects, and for how long they are kept; `create` is the pool's own. */
-export interface ObjectOptions<T> {
-  /** In metrics, events and errors. @default "objects" */
-  name?: string;
-  /** Makes an object fit to be used again; one for which this throws is destroyed. @default nothing is done */
-  reset?: (value: T) => unknown;
-  /** Whether an idle object is still good, asked before it is used again. @default it is */
-  validate?: (value: T) => boolean | PromiseLike<boolean>;
-  /** Takes an object apart that is not used any more. @default nothing is done */
-  destroy?: (value: T) => unknown;
-  /** How many there are at most, of each key where there are keys. @default 10: enough to overlap, few enough for any server */
-  max?: number;
-  /** Milliseconds after which an object is destroyed as soon as nobody uses it. @default no limit */
-  maxAge?: number;
-  /** Milliseconds after which an object that nobody used is destroyed. @default no limit */
-  idle?: number;
-  /** Bytes that using one again saves, for `bytesSaved`. @default 0 */
-  bytes?: number;
-}
-
-/** What a pool of objects tells those who listen. */
-export interface ObjectEvents {
-  created: { id: number; key: string };
-  destroyed: { id: number; key: string };
-}
-
-/** How long something took, in milliseconds. */
-export interface Durations {
-  readonly count: number;
-  readonly total: number;
-  readonly max: number;
-}
-
-/** Every number of a pool of objects. */
-export interface ObjectMetrics {
-  readonly name: string;
-  /** Objects, those being made included. */
-  readonly size: number;
-  readonly inUse: number;
-  readonly idle: number;
-  readonly waiting: number;
-  readonly requests: number;
-  /** Requests that got one that was there. */
-  readonly hits: number;
-  readonly misses: number;
-  /** Hits among both; 0 before the first. */
-  readonly hitRatio: number;
-  readonly created: number;
-  readonly failed: number;
-  readonly returned: number;
-  readonly invalid: number;
-  readonly destroyed: number;
-  readonly timeouts: number;
-  readonly bytesSaved: number;
-  readonly acquireMs: Durations;
-  readonly resetMs: Durations;
-}
 
 /** One object, whoever has it. */
 export interface Thing<T> {
@@ -426,21 +370,5 @@ async function isGood<T>(validate: (value: T) => boolean | PromiseLike<boolean>,
     return await validate(value);
   } catch {
     return false;
-  }
-}
-
-class Tally {
-  #count = 0;
-  #total = 0;
-  #max = 0;
-
-  add(ms: number): void {
-    this.#count += 1;
-    this.#total += ms;
-    this.#max = Math.max(this.#max, ms);
-  }
-
-  durations(): Durations {
-    return { count: this.#count, total: this.#total, max: this.#max };
   }
 }

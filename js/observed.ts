@@ -5,7 +5,7 @@
 
 import type { AdaptiveMetrics } from "./adaptive.js";
 import type { BarrierMetrics } from "./barrier.js";
-import type { CacheMetrics } from "./cache.js";
+import type { CacheMetrics } from "./cache-terms.js";
 import type { ChannelMetrics } from "./channel.js";
 import type { CounterMetrics } from "./counter.js";
 import type { CallerMetrics } from "./edge/caller-counts.js";
@@ -13,7 +13,7 @@ import type { EventMetrics } from "./event.js";
 import type { GraphMetrics } from "./graph.js";
 import { worlds } from "./instance.js";
 import type { LockMetrics } from "./locks.js";
-import type { ObjectMetrics } from "./objects.js";
+import type { ObjectMetrics } from "./object-terms.js";
 import type { OrchestratorMetrics } from "./orchestrator.js";
 import type { PressureMetrics } from "./pressure.js";
 import type { RetryMetrics } from "./retry.js";
