@@ -12,7 +12,7 @@ import { main } from "../setup/step.mjs";
  * A bench is a file beside this one that exports `bench({ seed })`, which gives its rows, at once or one by one; what it draws, it
  * draws by the seed. Workers have the rows of secrets among theirs.
  */
-const benches = ["pool", "cache", "secrets", "workers", "coordinator"];
+const benches = ["pool", "cache", "secrets", "workers", "edge", "coordinator"];
 const all = benches.filter((name) => name !== "secrets");
 
 await main(async () => {
