@@ -9,6 +9,8 @@ import {
 } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
+import { type Execution, isOpen, type One, ownerOf } from "./graph-part.js";
+import { criticalWay, reportOf, resultsOf } from "./graph-report.js";
 import type {
   ExecuteOptions,
   GraphEvents,
@@ -17,9 +19,8 @@ import type {
   GraphTask,
   GraphTaskReport,
   GraphTaskState,
-  Results,
 } from "./graph-terms.js";
-import { FAILED, GRANTED, type Handle, LIST, READY, REVOKED, TICKET_SPAN } from "./instance.js";
+import { FAILED, GRANTED, type Handle, READY, REVOKED, TICKET_SPAN } from "./instance.js";
 import { runsBelow, waitsToStart } from "./kin.js";
 import { attach } from "./kin-graph.js";
 import { isTask, type LockOwner } from "./lock-owners.js";
@@ -29,7 +30,7 @@ import { abortSignal, callable, choice, integer, nameOf, object, reject } from "
 import { Pool, type Submission } from "./pool.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
-import { area, ask, detail, hold, open, register, settle, unregister } from "./store.js";
+import { ask, detail, hold, open, register, settle, unregister } from "./store.js";
 import { type TaskContext, workOf } from "./work.js";
 
 export type {
@@ -42,36 +43,6 @@ export type {
   GraphTaskState,
   Results,
 } from "./graph-terms.js";
-
-interface One {
-  readonly id: string;
-  readonly dependsOn: readonly string[];
-  readonly weight: number;
-  readonly run: GraphTask<unknown>["run"];
-  readonly addedAt: number;
-  ticket: number;
-  state: GraphTaskState;
-  work: Submission<unknown> | undefined;
-  // As whom it holds and waits: its context, once it has one.
-  owner: LockOwner | undefined;
-  // Says that it does not wait to be started any more, where the wait was told.
-  starts: (() => void) | undefined;
-  value?: unknown;
-  error?: unknown;
-  // What it has come to, once it has: its moments do not change any more.
-  report: GraphTaskReport | undefined;
-}
-
-interface Execution {
-  readonly pool: Pool;
-  readonly concurrency: number;
-  readonly parent: TaskContext | undefined;
-  readonly began: number;
-  readonly unwatch: () => void;
-  readonly onProgress: ExecuteOptions["onProgress"];
-  readonly resolve: (report: GraphReport) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** How tasks end, as the machine numbers it. */
 const ENDS = ["succeeded", "failed", "cancelled", "skipped"] as const;
@@ -341,7 +312,7 @@ export class TaskGraph implements Handle {
     this.#move(one, "running");
     // A listener may have cancelled it.
     if (one.report !== undefined) return;
-    const results = this.#results(one.dependsOn);
+    const results = resultsOf(this.#tasks, one.dependsOn);
     const { pool, concurrency, parent } = execution;
     const task = (ctx: TaskContext) => {
       if (typeof one.owner === "object") isTask(one.owner, ctx);
@@ -415,7 +386,7 @@ export class TaskGraph implements Handle {
     this.#waitsNoMore(one);
     one.owner = undefined;
     if (state === "cancelled") one.error = this.#reason;
-    one.report = this.#read(one, state);
+    one.report = reportOf(this.#id, one, state, this.#names);
     this.#over += 1;
     this.#move(one, state);
     if (state === "cancelled") one.work?.cancel(this.#reason);
@@ -434,37 +405,6 @@ export class TaskGraph implements Handle {
     if (this.#events.heard("state")) this.#events.emit("state", { id: one.id, from, to });
   }
 
-  #read(one: One, state: GraphTaskState): GraphTaskReport {
-    ask(() => bindings.graph_read(this.#id, one.ticket));
-    const [ready, started, ended, because] = area().slice(LIST + 1, LIST + 5) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    return {
-      id: one.id,
-      state,
-      ...(state === "succeeded" ? { value: one.value } : {}),
-      ...(state === "failed" || state === "cancelled" ? { error: one.error } : {}),
-      ...(because >= 0 ? { because: this.#names.name(because) as string } : {}),
-      addedAt: one.addedAt,
-      ...(ready >= 0 ? { readyAt: toEpoch(ready) } : {}),
-      ...(started >= 0 ? { startedAt: toEpoch(started) } : {}),
-      ...(ended >= 0 ? { endedAt: toEpoch(ended) } : {}),
-      ...(started >= 0 && ended >= 0 ? { duration: ended - started } : {}),
-    };
-  }
-
-  #results(names: Iterable<string>): Results {
-    const results: Record<string, unknown> = Object.create(null);
-    for (const name of names) {
-      const one = this.#tasks.get(name);
-      if (one?.state === "succeeded") results[name] = one.value;
-    }
-    return results;
-  }
-
   /** Ends the execution when every task is over. */
   #look(): void {
     if (this.#execution === undefined || this.#over < this.#tasks.size) return;
@@ -476,14 +416,11 @@ export class TaskGraph implements Handle {
     // Somebody may have added a task meanwhile.
     if (this.#execution === undefined || this.#over < this.#tasks.size) return;
     const began = this.#execution.began;
-    const length = ask(() => bindings.graph_critical_path(this.#id));
-    const criticalTime = detail();
-    const criticalPath = Array.from({ length }, (_, n) => this.#names.name(bindings.told(n)) as string);
+    const critical = criticalWay(this.#id, this.#names);
     this.#finish()?.resolve({
-      results: this.#results(this.#tasks.keys()),
+      results: resultsOf(this.#tasks, this.#tasks.keys()),
       tasks: [...this.#tasks.values()].map(({ report }) => report as GraphTaskReport),
-      criticalPath,
-      criticalTime,
+      ...critical,
       duration: between(began, now()),
       total: this.#tasks.size,
     });
@@ -511,12 +448,4 @@ export class TaskGraph implements Handle {
     void execution.pool.close({ grace: 0, queued: "reject" });
     return execution;
   }
-}
-
-function ownerOf(one: One): LockOwner {
-  return (one.owner ??= { name: one.id });
-}
-
-function isOpen(one: One): boolean {
-  return one.report === undefined;
 }
