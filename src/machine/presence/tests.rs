@@ -121,12 +121,12 @@ fn whoever_leaves_brings_those_behind_nearer_once_whether_it_was_served_or_not()
         assert!(presence.hand(ms(8 * (n as u64 + 1)), *seat));
         presence.rise(*seat);
     }
-    // One in 8 ms, ten before it, and it looks four times as often as it would take.
-    assert_eq!(presence.beat(ms(16), seats[12]), Some(20_000));
+    // One is served in 8 ms, and ten are before it: in half of the time in which it is one of the next.
+    assert_eq!(presence.beat(ms(16), seats[12]), Some((10 - NEXT) * 8_000 / 2));
     for seat in &seats[2..5] {
         presence.rise(*seat);
     }
-    assert_eq!(presence.beat(ms(16), seats[12]), Some(14_000));
+    assert_eq!(presence.beat(ms(16), seats[12]), Some((7 - NEXT) * 8_000 / 2));
 }
 
 #[test]
