@@ -122,6 +122,8 @@ export class SharedRate {
         return this.#alone(cost);
       }
       if (answer.granted === 0) {
+        // Others may have fetched meanwhile what they did not need.
+        if (this.#tokens >= cost && now() < this.#until) continue;
         // Where there is not one, nobody need ask; where there are too few for this one, there may be enough for the next.
         if (least === 1) this.#deniedUntil = Math.max(this.#deniedUntil, now() + answer.retryAfter);
         return answer.retryAfter;
