@@ -305,7 +305,7 @@ export class Dispatch {
     if (more !== undefined) this.#bound(task, more);
     // An idle worker has it in this tick; a busy one gets what has gathered by the end of it.
     if (area()[LOOK] !== 0) this.orders.obey();
-    if (!this.#flushes) {
+    if (task.link === undefined && !this.#flushes) {
       this.#flushes = true;
       queueMicrotask(this.#flush);
     }

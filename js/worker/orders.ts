@@ -33,10 +33,13 @@ export class Orders {
     if (this.#obeying) return;
     this.#obeying = true;
     try {
-      do {
+      let more = true;
+      while (more) {
         while (this.#obeyOne()) {}
-        for (const link of this.#dispatch.staff.all()) if (link.outbox.length > 0) this.#send(link);
-      } while (this.#obeyOne());
+        more = false;
+        for (const link of this.#dispatch.staff.all())
+          if (link.outbox.length > 0 && this.#send(link)) more = true;
+      }
     } finally {
       this.#obeying = false;
     }
@@ -110,22 +113,25 @@ export class Orders {
     });
   }
 
-  #send(link: Link): void {
+  /** Sends a worker what lies ready for it. Says whether the machine was told of some that cannot be sent. */
+  #send(link: Link): boolean {
     const tasks: Task[] = [];
     for (const ticket of link.outbox) {
       const task = this.#dispatch.tasks.find(ticket);
       if (task !== undefined) tasks.push(task);
     }
     link.outbox = [];
-    if (tasks.length === 0) return;
+    if (tasks.length === 0) return false;
     this.#dispatch.messages += 1;
-    for (const { task, error } of sendTasks(link, tasks, this.#dispatch.names)) {
+    const unsent = sendTasks(link, tasks, this.#dispatch.names);
+    for (const { task, error } of unsent) {
       ask(() => bindings.dispatch_answered(this.#dispatch.id, now(), link.ticket, task.ticket, -1));
       ask(() => bindings.dispatch_flush(this.#dispatch.id, now()));
       this.#dispatch.failed += 1;
       this.#dispatch.leave(task);
       task.reject(error);
     }
+    return unsent.length > 0;
   }
 }
 
