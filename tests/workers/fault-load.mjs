@@ -16,7 +16,7 @@ export const GROWTH = 4_000_000;
 
 const WAYS = ["kill", "hang", "trap"];
 /** Faults that are planned for each phase: one may find its worker broken already. */
-const FAULTS = 120;
+const FAULTS = 160;
 /** Tasks that are under way at once, so that faults strike all along. */
 const WINDOW = 400;
 const LIMIT = 100;
