@@ -52,6 +52,8 @@ pub mod virtual_runtime;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub mod web_runtime;
 pub mod worker_pool;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub mod workerd_runtime;
 
 pub use crate::machine::adaptive::{
     AdaptiveConfig, Algorithm, Ending, Optimal, Prediction, Sample, Scaled, Strategy, optimal_concurrency,
@@ -122,3 +124,5 @@ pub use virtual_runtime::{Stalled, VirtualRuntime};
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub use web_runtime::WebRuntime;
 pub use worker_pool::*;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use workerd_runtime::WorkerdRuntime;

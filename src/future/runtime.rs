@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The place where futures run: a clock, timers, tasks and parking, for one thread.
 ///
 /// A runtime is a cheap handle; clones share one clock. It makes no promise beyond one thread: nothing here is `Send`.
-/// The crate brings two, `WebRuntime` for every JavaScript host and
+/// The crate brings three, `WebRuntime` for every JavaScript host, `WorkerdRuntime` for requests that share an isolate and
 /// [`VirtualRuntime`](super::VirtualRuntime) for tests; bring your own by implementing this.
 pub trait Runtime: Clone + 'static {
     /// Ends when its time has come; dropping it removes the timer.

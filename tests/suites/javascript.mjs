@@ -7,7 +7,8 @@ import { basename, join } from "node:path";
 import { build, buildNeeds, buildPackage, buildWasm } from "../../pkg-config/build.mjs";
 import { installBrowser } from "../../setup/browsers.mjs";
 import { packages, root } from "../../setup/needs.mjs";
-import { run } from "../../setup/step.mjs";
+import { run, step } from "../../setup/step.mjs";
+import { buildRustWorker } from "../edge/rust-worker.mjs";
 
 const testPackages = packages("tests", "the tests");
 
@@ -84,6 +85,8 @@ export const edge = {
   async run(tally) {
     await buildWasm();
     await buildPackage();
+    // The first time it takes minutes, which are not the test's.
+    await step("compiling the Worker in Rust", buildRustWorker);
     await nodeTest(tally, testsIn("tests/edge", ".test.mjs"));
   },
 };

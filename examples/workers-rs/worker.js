@@ -1,0 +1,13 @@
+/** Instantiates the module and hands its requests on; `worker-build` writes such a file too. */
+
+import * as glue from "./build/index_bg.js";
+import module from "./build/index_bg.wasm";
+
+const { exports } = new WebAssembly.Instance(module, { "./index_bg.js": glue });
+glue.__wbg_set_wasm(exports);
+exports.__wbindgen_start();
+
+// biome-ignore lint/style/noDefaultExport: that is what a worker is
+export default {
+  fetch: (request, env, ctx) => glue.fetch(request, env, ctx),
+};
