@@ -10,7 +10,9 @@ before(buildRustWorker, { timeout: 1_200_000 });
 atEachDate("rust-worker.js", ({ ask }) => {
   test("a thousand requests through one Rust pool of 2 are all answered as themselves, and never more than 2 run", async () => {
     const answers = await Promise.all(
-      Array.from({ length: 1000 }, (_, n) => ask("/", { method: "POST", body: `${n}` })),
+      Array.from({ length: 1000 }, (_, n) =>
+        ask("/", { method: "POST", body: `${n}`, signal: AbortSignal.timeout(280_000) }),
+      ),
     );
     assert.deepEqual(tally(answers), Object.fromEntries(answers.map((_, n) => [`200 ${n} ${n}`, 1])));
     assert.equal((await ask("/seen")).text, "2");
