@@ -69,6 +69,21 @@ fn woken(wakes: &mut Wakes) -> Vec<(Ticket, Why)> {
 }
 
 #[test]
+fn however_many_come_and_go_before_it_one_that_stays_is_gone_when_its_time_is_over() {
+    let mut cache = cache(short_lived());
+    cache.set(at(0), key(0), Store::default());
+    for id in 1..200 {
+        cache.set(at(1), key(id), Store::default());
+        assert!(cache.delete(key(id).id));
+    }
+    let mut wakes = Wakes::new();
+    cache.on_deadline(at(9), &mut wakes);
+    assert_eq!((cache.len(), cache.next_deadline()), (1, Some(at(10))));
+    cache.on_deadline(at(10), &mut wakes);
+    assert_eq!((cache.len(), cache.next_deadline()), (0, None));
+}
+
+#[test]
 fn a_value_lives_an_hour_unless_told_otherwise() {
     let mut cache = cache(CacheConfig::default());
     cache.set(at(0), key(1), Store::default());
