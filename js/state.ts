@@ -13,10 +13,10 @@ import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
 import { waitsFor } from "./kin.js";
 import { attach } from "./kin-graph.js";
 import { reportError } from "./log.js";
-import { Names } from "./names.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
+import { StateNames } from "./state-names.js";
 import {
   parseTold,
   type StateChange,
@@ -58,10 +58,6 @@ interface Waiter {
   readonly again: () => void;
 }
 
-interface Prefix {
-  readonly prefix: string;
-}
-
 /**
  * Entries by key, each with a version that a write may insist on.
  *
@@ -86,8 +82,9 @@ export class VersionedState<V> implements Handle {
   readonly #name: string;
   readonly #attempts: number;
   readonly #events: Events<StateEvents>;
-  readonly #names = new Names<string | Prefix>();
-  readonly #prefixes = new Map<string, Prefix>();
+  readonly #names = new StateNames((key, prefix) => {
+    ask(() => bindings.state_join(this.#id, key, prefix));
+  });
   readonly #entries: (Versioned<V> | undefined)[] = [];
   readonly #subscriptions = new Set<Subscription<V>>();
   #listeners = new Map<number, Listener<V>>();
@@ -129,7 +126,7 @@ export class VersionedState<V> implements Handle {
 
   /** Writes a value, whatever the version is, and gives the new one. */
   set(key: string, value: V): number {
-    const id = this.#intern(text("key", key));
+    const id = this.#names.key(text("key", key));
     const version = ask(() => bindings.state_set(this.#id, id));
     return this.#written(id, value, version);
   }
@@ -137,7 +134,7 @@ export class VersionedState<V> implements Handle {
   /** Writes a value if the version is still the one that was seen, 0 for no value; otherwise nothing is written and the answer is false. */
   compareAndSet(key: string, version: number, value: V): boolean {
     integer("version", version, 0);
-    const id = this.#intern(text("key", key));
+    const id = this.#names.key(text("key", key));
     // A version of before a trap is no longer that of any entry; the machine's own begin at 1.
     const known = version === 0 ? 0 : version > this.#base ? version - this.#base : Number.MAX_SAFE_INTEGER;
     const written = ask(() => bindings.state_compare_and_set(this.#id, id, known));
@@ -174,7 +171,7 @@ export class VersionedState<V> implements Handle {
     callable("fn", fn);
     const signal = abortSignal("signal", options.signal);
     signal?.throwIfAborted();
-    const id = this.#intern(text("key", key));
+    const id = this.#names.key(text("key", key));
     const ticket = this.#ticket(ask(() => bindings.state_begin_update(this.#id, id)));
     attendant?.lease(this, ticket, attendant.leaseTimeout);
     const machine = this.#id;
@@ -215,8 +212,8 @@ export class VersionedState<V> implements Handle {
     callable("fn", fn);
     const id =
       typeof keyOrPrefix === "string"
-        ? this.#intern(keyOrPrefix)
-        : this.#internPrefix(text("prefix", object("keyOrPrefix", keyOrPrefix)?.prefix));
+        ? this.#names.key(keyOrPrefix)
+        : this.#names.prefix(text("prefix", object("keyOrPrefix", keyOrPrefix)?.prefix));
     const subscription: Subscription<V> = { id, fn, ticket: 0 };
     this.#listen(subscription);
     this.#subscriptions.add(subscription);
@@ -269,7 +266,7 @@ export class VersionedState<V> implements Handle {
       resolve(seen.value);
       return;
     }
-    const id = this.#intern(key);
+    const id = this.#names.key(key);
     const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
     const look = () => {
       const entry = this.#entries[id];
@@ -293,9 +290,9 @@ export class VersionedState<V> implements Handle {
   /** All entries as they are now, by key. */
   snapshot(): ReadonlyMap<string, Versioned<V>> {
     const snapshot = new Map<string, Versioned<V>>();
-    for (const [name, id] of this.#names.entries()) {
+    for (const [key, id] of this.#names.keys()) {
       const entry = this.#entries[id];
-      if (entry !== undefined && typeof name === "string") snapshot.set(name, entry);
+      if (entry !== undefined) snapshot.set(key, entry);
     }
     return snapshot;
   }
@@ -376,14 +373,14 @@ export class VersionedState<V> implements Handle {
     register(this, this.#id, bindings.state_drop);
     const entries = [...this.snapshot()].sort(([, a], [, b]) => a.version - b.version);
     for (const [key, { value }] of entries) {
-      const id = this.#names.id(key);
+      const id = this.#names.key(key);
       const version = this.#base + bindings.state_set(this.#id, id);
       this.#newest = version;
       this.#entries[id] = { value, version };
     }
     this.#listeners = new Map();
     for (const subscription of this.#subscriptions) this.#listen(subscription);
-    for (const prefix of this.#prefixes.values()) this.#joinMembers(prefix);
+    this.#names.joinAll();
     return () => {
       for (const waiter of waiters) {
         waiter.unwatch();
@@ -420,8 +417,8 @@ export class VersionedState<V> implements Handle {
   }
 
   #tell(ticket: number, id: number, version: number): void {
-    const key = this.#names.name(id);
-    if (typeof key !== "string") return;
+    const key = this.#names.keyOf(id);
+    if (key === undefined) return;
     const value = this.#entries[id]?.value;
     try {
       this.#listeners.get(ticket)?.({ key, value, version: version === 0 ? 0 : this.#base + version });
@@ -507,43 +504,8 @@ export class VersionedState<V> implements Handle {
     });
   }
 
-  // Only here can names be compared, so this is where a new one is told which prefixes it has.
-  #intern(key: string): number {
-    const known = this.#names.find(key);
-    if (known !== undefined) return known;
-    const id = this.#names.id(key);
-    for (const prefix of this.#prefixes.values()) {
-      if (key.startsWith(prefix.prefix)) {
-        const prefixId = this.#names.id(prefix);
-        ask(() => bindings.state_join(this.#id, id, prefixId));
-      }
-    }
-    return id;
-  }
-
-  #internPrefix(prefix: string): number {
-    let known = this.#prefixes.get(prefix);
-    if (known === undefined) {
-      this.#prefixes.set(prefix, (known = { prefix }));
-      this.#joinMembers(known);
-    }
-    return this.#names.id(known);
-  }
-
-  #joinMembers(prefix: Prefix): void {
-    const prefixId = this.#names.id(prefix);
-    for (const [name, id] of this.#names.entries()) {
-      if (typeof name === "string" && name.startsWith(prefix.prefix)) {
-        ask(() => bindings.state_join(this.#id, id, prefixId));
-      }
-    }
-  }
-
   #forgetIfIdle(id: number): void {
-    const name = this.#names.name(id);
-    if (name === undefined || ask(() => bindings.state_forget(this.#id, id)) !== 1) return;
-    this.#names.forget(id);
-    if (typeof name !== "string") this.#prefixes.delete(name.prefix);
+    if (this.#names.has(id) && ask(() => bindings.state_forget(this.#id, id)) === 1) this.#names.forget(id);
   }
 }
 
