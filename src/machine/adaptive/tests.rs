@@ -745,7 +745,7 @@ fn the_load_of_thresholds_counts_the_queue_among_work_and_room() {
 #[test]
 fn thresholds_judge_the_mean_of_response_times_and_not_the_last() {
     let mut threshold = Threshold::new(0.8, 0.3, 0.5, Some(ms(20)), ms(1));
-    let mut after = |n, latency| threshold.sample(1000 * n, 10.0, &sample(ms(latency), 5));
+    let mut after = |n: u64, latency: u64| threshold.sample(1000 * n, 10.0, &sample(ms(latency), 5));
     assert_eq!(after(0, 10), 10.0);
     // 30 ms on average: above the target, below twice as much.
     assert_eq!(after(1, 50), 10.0);
