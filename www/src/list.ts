@@ -199,11 +199,11 @@ function makeRow(row: Row, plugins: readonly string[]): HTMLElement {
     build(
       "span",
       { class: "row-words" },
-      build("bdi", {
-        class: "row-target",
-        text: foreignLine(row.target),
-        title: foreignLine(row.target, 400),
-      }),
+      build(
+        "bdi",
+        { class: "row-target", title: foreignLine(row.target, 400) },
+        ...headAndTail(foreignLine(row.target)),
+      ),
       build("bdi", { class: "row-summary" }),
     ),
     build("span", { class: "cells" }, ...cells),
@@ -211,6 +211,16 @@ function makeRow(row: Row, plugins: readonly string[]): HTMLElement {
     build("span", { class: "row-time num" }),
   );
 }
+
+/** Where there is not room for all of it, the head gives way: targets of one host are told apart by their ends. */
+function headAndTail(line: string): HTMLElement[] {
+  const characters = [...line];
+  const tail = characters.splice(-TAIL, characters.length > 2 * TAIL ? TAIL : 0);
+  return [build("span", { text: characters.join("") }), build("span", { text: tail.join("") })];
+}
+
+/** How many characters at the end of a target are always seen. */
+const TAIL = 12;
 
 function fillRow(element: HTMLElement, row: Row, plugins: readonly string[]): void {
   const [named, cells, findings, time] = element.children as unknown as HTMLElement[];
