@@ -15,7 +15,6 @@ use crate::machine::time::Instant;
 use crate::machine::wakes::{Refusal, Why};
 use crate::machine::world::World;
 use std::cell::UnsafeCell;
-use std::mem::ManuallyDrop;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[cfg(feature = "bindings")]
@@ -35,8 +34,7 @@ mod trap;
 #[repr(C)]
 struct Area {
     cells: UnsafeCell<[f64; AREA_CELLS]>,
-    // Never dropped: the instance ends with its memory.
-    world: UnsafeCell<Option<ManuallyDrop<World>>>,
+    world: UnsafeCell<World>,
 }
 
 const AREA_CELLS: usize = LIST + 56;
@@ -61,27 +59,16 @@ unsafe impl Sync for Area {}
 
 static AREA: Area = Area {
     cells: UnsafeCell::new([0.0; AREA_CELLS]),
-    world: UnsafeCell::new(None),
+    world: UnsafeCell::new(World::new(0)),
 };
 
 /// Runs one call on the instance's world, and brings the head of the reply area up to date.
 fn at_world<T>(call: impl FnOnce(&mut World, &mut [f64; AREA_CELLS]) -> T) -> T {
     // SAFETY: see the `Sync` implementation above; `call` is ours and never comes back in.
-    let (slot, cells) = unsafe { (&mut *AREA.world.get(), &mut *AREA.cells.get()) };
-    let world = match slot {
-        Some(world) => world,
-        None => first_world(slot),
-    };
+    let (world, cells) = unsafe { (&mut *AREA.world.get(), &mut *AREA.cells.get()) };
     let answer = call(world, cells);
     publish(world, cells);
     answer
-}
-
-// Out of line: every export goes through here, and this happens once.
-#[cold]
-#[inline(never)]
-fn first_world(slot: &mut Option<ManuallyDrop<World>>) -> &mut World {
-    slot.insert(ManuallyDrop::new(World::new(0)))
 }
 
 #[inline(never)]

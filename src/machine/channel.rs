@@ -60,8 +60,8 @@ pub struct Selects(Slab<()>);
 
 impl Selects {
     /// None.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Slab::new())
     }
 
     /// A new one. `None` when there are 2^24 already.

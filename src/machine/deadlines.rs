@@ -15,8 +15,8 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// None; it allocates with the first one.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { line: Line::new() }
     }
 
     /// One more. Those that a ticket had before no longer stand.

@@ -24,21 +24,21 @@ struct Item<T> {
     value: T,
 }
 
-impl<T> Default for Line<T> {
+impl<T: Copy> Default for Line<T> {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Copy> Line<T> {
+    /// An empty line; it allocates with the first item.
+    pub const fn new() -> Self {
         Self {
             in_order: VecDeque::new(),
             out_of_order: BinaryHeap::new(),
             arrivals: 0,
             gone: 0,
         }
-    }
-}
-
-impl<T: Copy> Line<T> {
-    /// An empty line; it allocates with the first item.
-    pub fn new() -> Self {
-        Self::default()
     }
 
     /// Puts an item behind all those of its rank or less.

@@ -71,19 +71,19 @@ enum Content<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Slab<T> {
+    /// An empty slab; it allocates with the first value.
+    pub const fn new() -> Self {
         Self {
             slots: Vec::new(),
             oldest_free: None,
             newest_free: None,
             len: 0,
         }
-    }
-}
-
-impl<T> Slab<T> {
-    /// An empty slab; it allocates with the first value.
-    pub fn new() -> Self {
-        Self::default()
     }
 
     /// Stores a value. `None` gives it back when all 2^24 places are taken.

@@ -47,7 +47,7 @@ mod terms;
 pub use terms::{Awaits, Deadlock, Link, Need, Owner, Resource, Waiter};
 
 /// The graph. See the module for what it knows and what it proves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WaitFor {
     owners: BTreeMap<Owner, Node>,
     resources: BTreeMap<Resource, Held>,
@@ -102,10 +102,23 @@ impl Node {
     }
 }
 
+impl Default for WaitFor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl WaitFor {
     /// A graph without anybody in it.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            owners: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            waits: Slab::new(),
+            begun: 0,
+            suspects: BTreeSet::new(),
+            judged_later: false,
+        }
     }
 
     /// Declares that `parent` does not end before `child`. A parent that is already below its child is ignored.

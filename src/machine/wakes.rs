@@ -97,18 +97,18 @@ pub struct Wakes {
 
 impl Default for Wakes {
     fn default() -> Self {
-        Self {
-            ring: VecDeque::new(),
-            machine: MachineId(0),
-            fresh: 0,
-        }
+        Self::new()
     }
 }
 
 impl Wakes {
     /// An empty ring.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            ring: VecDeque::new(),
+            machine: MachineId(0),
+            fresh: 0,
+        }
     }
 
     /// Says whose wakes are appended from here on. A machine that is used alone needs no such call.

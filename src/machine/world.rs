@@ -111,7 +111,7 @@ pub struct World {
 
 impl World {
     /// An empty world. The seed spreads retries and picks probes; hosts draw it when the first machine is made.
-    pub fn new(seed: u64) -> Self {
+    pub const fn new(seed: u64) -> Self {
         Self {
             pools: Table::new(Kind::Pool),
             breakers: Table::new(Kind::Breaker),
@@ -119,8 +119,8 @@ impl World {
             budgets: Table::new(Kind::RetryBudget),
             alone: alone::Alone::new(),
             between: between::Between::new(),
-            families: family::Families::default(),
-            told: told::Told::default(),
+            families: family::Families::new(),
+            told: told::Told::new(),
             kin: None,
             locks_give_way: None,
             pools_give_way: None,
@@ -128,7 +128,7 @@ impl World {
             changes: VecDeque::new(),
             scales: VecDeque::new(),
             wakes: Wakes::new(),
-            timers: Timers::default(),
+            timers: Timers::new(),
             random: Random::new(seed),
         }
     }
@@ -209,7 +209,7 @@ fn kind_of(id: MachineId) -> Option<Kind> {
 }
 
 impl<T> Table<T> {
-    fn new(kind: Kind) -> Self {
+    const fn new(kind: Kind) -> Self {
         Self {
             kind,
             slab: Slab::new(),
@@ -251,7 +251,7 @@ impl<T> Table<T> {
 }
 
 /// Which machine wants to be called when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Timers {
     // By kind, then by index: an id is both. Never is the far future.
     armed: Vec<Vec<Instant>>,
@@ -263,6 +263,14 @@ struct Timers {
 const NEVER: Instant = Instant::FAR_FUTURE;
 
 impl Timers {
+    const fn new() -> Self {
+        Self {
+            armed: Vec::new(),
+            line: Deadlines::new(),
+            next: None,
+        }
+    }
+
     /// Says when a machine wants to be called, after anything that may have changed it.
     fn arm(&mut self, id: MachineId, at: Option<Instant>) {
         let at = at.unwrap_or(NEVER);

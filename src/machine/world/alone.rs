@@ -27,7 +27,7 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             caches: Table::new(Kind::Cache),
             states: Table::new(Kind::State),

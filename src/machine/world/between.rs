@@ -28,7 +28,7 @@ pub(super) struct Between {
 }
 
 impl Between {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             locks: Table::new(Kind::Locks),
             channels: Table::new(Kind::Channel),

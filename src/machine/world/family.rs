@@ -30,12 +30,22 @@ pub struct Parent {
     pub place: Option<Waiter>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Families {
     pub(super) graph: WaitFor,
     // Those tasks of pools that the graph knows.
     known: BTreeMap<Waiter, Known>,
     chains: VecDeque<(Option<Waiter>, Vec<Link>)>,
+}
+
+impl Families {
+    pub(super) const fn new() -> Self {
+        Self {
+            graph: WaitFor::new(),
+            known: BTreeMap::new(),
+            chains: VecDeque::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -11,10 +11,19 @@ use crate::machine::wait_for::{Need, Owner, Waiter};
 use crate::machine::wakes::{MachineId, Refusal};
 
 /// The numbers that are given away.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Told {
     next: u32,
     free: Vec<u32>,
+}
+
+impl Told {
+    pub(super) const fn new() -> Self {
+        Self {
+            next: 0,
+            free: Vec::new(),
+        }
+    }
 }
 
 impl World {
