@@ -32,34 +32,28 @@ pub fn strip(module: &mut Module) -> Result<()> {
         "A module of numbers may import nothing, but it needs {}",
         imports.join(", ")
     );
-    blank_paths(module);
+    blank_text(module);
     Ok(())
 }
 
-/// What the paths of source files begin with: the standard library's, those of other crates, and our own.
-const SOURCES: [&[u8]; 3] = [b"/rustc/", b"/cargo/", b"src/"];
+/// As many printable characters in a row are text, and no table of ours.
+const TEXT: usize = 16;
 
-/// Panics name the file they come from; these say nothing.
-fn blank_paths(module: &mut Module) {
+/// Panics and errors say what is wrong, and where in the sources; from a module of numbers nobody ever hears it.
+fn blank_text(module: &mut Module) {
     let segments: Vec<DataId> = module.data.iter().map(|data| data.id()).collect();
     for id in segments {
-        let text = &mut module.data.get_mut(id).value;
-        let mut from = 0;
-        while let Some(end) = find(&text[from..], b".rs").map(|at| from + at + 3) {
-            let begin = SOURCES
-                .iter()
-                .filter_map(|source| find(&text[from..end], source))
-                .min();
-            if let Some(begin) = begin {
-                text[from + begin..end].fill(0);
+        let bytes = &mut module.data.get_mut(id).value;
+        for run in bytes.chunk_by_mut(|a, b| is_printable(*a) && is_printable(*b)) {
+            if run.len() >= TEXT {
+                run.fill(0);
             }
-            from = end;
         }
     }
 }
 
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
+fn is_printable(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte)
 }
 
 /// The types of the exports, from those that wasm-bindgen lists of the module itself.
