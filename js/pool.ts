@@ -668,7 +668,7 @@ export class Pool {
     const { rules, breaker, histograms } = this.#config;
     if (!histograms) bindings.pool_measure(id, 0);
     if (rules.length > 0 || breaker !== undefined) {
-      const gated = bindings.pool_gate(id, layRules(rules), breaker?.machine ?? -1);
+      const gated = bindings.pool_gate(id, layRules(area(), rules), breaker?.machine ?? -1);
       if (gated === 0)
         throw new TypeError("Expected `breaker` to be a CircuitBreaker of this copy of the package");
     }

@@ -1,4 +1,3 @@
-import { area } from "./core.js";
 import { LIST } from "./instance.js";
 import { choice, integer, milliseconds, object, reject } from "./options.js";
 
@@ -45,9 +44,8 @@ export function parseRateOptions(
   });
 }
 
-/** Lays rules where the next call reads them; how many they are. */
-export function layRules(rules: readonly RateRule[]): number {
-  const cells = area();
+/** Lays rules into the reply area where the next call reads them; how many they are. */
+export function layRules(cells: Float64Array, rules: readonly RateRule[]): number {
   rules.flat().forEach((number, at) => {
     cells[LIST + at] = number;
   });

@@ -1,14 +1,14 @@
 import { now, readAt } from "./clock.js";
-import { area, detail, guarded, hold, ready, register, settle, survived, trapped } from "./core.js";
 import { dispose } from "./dispose.js";
 import { duration } from "./duration.js";
 import { ClosedError, NeverPossibleError, RateLimitedError, type RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
-import { bindings } from "./generated/core_bg.js";
+import { bindings } from "./generated/rate_bg.js";
 import { GRANTED, type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
 import { abortSignal, integer, milliseconds, reject } from "./options.js";
 import { attendant } from "./presence.js";
 import { layRules, parseRateOptions, type RateOptions, type RateRule } from "./rate-options.js";
+import { area, detail, guarded, hold, ready, register, settle, survived, trapped } from "./rates.js";
 import { CLOSED, limited, NEVER_POSSIBLE, QUEUE_TIMEOUT } from "./refusal.js";
 import { onAbort } from "./signals.js";
 
@@ -245,7 +245,7 @@ export class RateLimiter implements Handle {
   }
 
   #open(): number {
-    const id = bindings.limiter_open(layRules(this.#rules));
+    const id = bindings.limiter_open(layRules(area(), this.#rules));
     if (id < 0) throw new RangeError("The limiter could not be made: its rules are out of range");
     return id;
   }

@@ -11,7 +11,7 @@
 //! | [`future`] | the Rust host of the machines: the same policies as futures, and the runtimes they run on; all of it is at the door of the crate too |
 //! | `kernels` | CPU work for workers: hashes, secret search (feature `kernels`) |
 //! | `scan` | the scan engine over those futures: targets in, findings out (feature `scan`) |
-//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings` and `bindings-store`); of its scan module, objects (`bindings-scan`); of its kernels module, bytes (`bindings-kernels`) |
+//! | `bindings` | the exports of the npm package: numbers in, numbers out (wasm, features `bindings`, `bindings-store` and `bindings-rate`); of its scan module, objects (`bindings-scan`); of its kernels module, bytes (`bindings-kernels`) |
 //!
 //! A policy has the same name in each room: `machine::breaker` decides, `future::breaker` is the Rust type, `bindings/breaker.rs`
 //! the boundary and `js/breaker.ts` the JavaScript host. `ARCHITECTURE.md` walks one policy through all of them.
@@ -48,7 +48,10 @@
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 #[path = "bindings/allocator.rs"]
 mod allocator;
-#[cfg(all(target_arch = "wasm32", any(feature = "bindings", feature = "bindings-store")))]
+#[cfg(all(
+    target_arch = "wasm32",
+    any(feature = "bindings", feature = "bindings-store", feature = "bindings-rate")
+))]
 mod bindings;
 #[cfg(all(target_arch = "wasm32", feature = "bindings-edge"))]
 #[path = "bindings/edge.rs"]

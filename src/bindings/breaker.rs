@@ -1,12 +1,11 @@
 //! Breakers across the wasm boundary. Rules come through the list of the reply area, in the order of `js/breaker-options.ts`.
 
-use super::{AREA_CELLS, DETAIL, LIST, at_world, instant_of, outcome_of, refusal_code};
+use super::{AREA_CELLS, DETAIL, LIST, at_world, instant_of, millis, outcome_of, refusal_code};
 use crate::machine::backoff::{Backoff, Jitter};
 use crate::machine::breaker::{BreakerConfig, BreakerSnapshot, BreakerState, Window};
 use crate::machine::config::ConfigError;
 use crate::machine::gate::Pass;
 use crate::machine::wakes::MachineId;
-use core::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Makes a breaker of the 14 numbers in the list; with `restored`, of 4 more that say where it was. −1 when they are wrong
@@ -174,8 +173,4 @@ pub(super) fn backoff_of(
         _ => Jitter::Full,
     };
     Backoff::new(millis(initial_ms), millis(max_ms), factor, jitter)
-}
-
-pub(super) fn millis(ms: f64) -> Duration {
-    Duration::from_micros(super::micros_of(ms))
 }

@@ -1,10 +1,8 @@
-//! Rate limiters across the wasm boundary. Rules come through the list of the reply area, four numbers each: 0 for a token
-//! bucket or 1 for a sliding window, limit, milliseconds, burst.
+//! Rate limiters across the wasm boundary.
 
-use super::breaker::millis;
+use super::rate_rules::rules_of;
 use super::{DETAIL, LIST, PASSED, REFUSED, WAITING, at_world, instant_of, refusal_code, tagged, ticket_of};
 use crate::machine::limiter::Limited;
-use crate::machine::rate::RateConfig;
 use crate::machine::wakes::MachineId;
 use core::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -89,37 +87,4 @@ pub fn limiter_stats(limiter: u32) -> u32 {
         cells[LIST..LIST + numbers.len()].copy_from_slice(&numbers);
         1
     })
-}
-
-/// Puts rates and a breaker (−1 for none) before a pool. 0 when the rules are wrong or something is not there.
-#[wasm_bindgen]
-pub fn pool_gate(pool: u32, rules: u32, breaker: f64) -> u32 {
-    let breaker = (breaker >= 0.0).then_some(MachineId(breaker as u32));
-    at_world(|world, cells| {
-        let Some(rules) = rules_of(&cells[LIST..], rules) else {
-            return 0;
-        };
-        u32::from(world.gate_pool(MachineId(pool), rules, breaker).is_ok())
-    })
-}
-
-/// Counts every token of a pool as taken just now.
-#[wasm_bindgen]
-pub fn pool_start_empty(pool: u32, now_ms: f64) {
-    at_world(|world, _| world.pool_start_empty(instant_of(now_ms), MachineId(pool)));
-}
-
-fn rules_of(list: &[f64], count: u32) -> Option<Vec<RateConfig>> {
-    let (numbers, _) = list.get(..count as usize * 4)?.as_chunks::<4>();
-    let mut rules = Vec::with_capacity(numbers.len());
-    for &[kind, limit, per, burst] in numbers {
-        let (limit, per) = (limit as u32, millis(per));
-        let rule = if kind == 0.0 {
-            RateConfig::token_bucket(limit, per, Some(burst as u32))
-        } else {
-            RateConfig::sliding_window(limit, per)
-        };
-        rules.push(rule.ok()?);
-    }
-    Some(rules)
 }

@@ -4,7 +4,8 @@
 //! JavaScript reads through one `Float64Array`. No string, closure or user value ever crosses, so no user code ever
 //! runs inside a wasm frame.
 //!
-//! There are two modules with a world each: `bindings` has what shares an admission with pools, `bindings-store` the rest.
+//! There are three modules with a world each: `bindings` has what shares an admission with pools, `bindings-rate` the limiters that
+//! stand alone, `bindings-store` the rest.
 
 #![allow(unreachable_pub)] // wasm-bindgen exports what is `pub`, whatever the crate's own paths say.
 
@@ -14,15 +15,19 @@ use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
 use crate::machine::wakes::{Refusal, Why};
 use crate::machine::world::World;
+#[cfg(any(feature = "bindings", feature = "bindings-rate"))]
+use core::time::Duration;
 use std::cell::UnsafeCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[cfg(feature = "bindings")]
 mod breaker;
-#[cfg(feature = "bindings")]
+#[cfg(feature = "bindings-rate")]
 mod limiter;
 #[cfg(feature = "bindings")]
 mod pool;
+#[cfg(any(feature = "bindings", feature = "bindings-rate"))]
+mod rate_rules;
 #[cfg(feature = "bindings")]
 mod retry;
 #[cfg(feature = "bindings-store")]
@@ -156,6 +161,12 @@ fn micros_of(millis: f64) -> u64 {
     (millis * 1000.0) as u64
 }
 
+/// A duration in milliseconds; infinity is for ever.
+#[cfg(any(feature = "bindings", feature = "bindings-rate"))]
+fn millis(ms: f64) -> Duration {
+    Duration::from_micros(micros_of(ms))
+}
+
 /// A deadline in milliseconds of the host's clock; infinity is never.
 fn instant_of(millis: f64) -> Instant {
     Instant::from_millis_f64(millis)
@@ -178,6 +189,7 @@ fn outcome_of(number: u32) -> Outcome {
 // Two bits above the 51 of a ticket say what an answer is.
 const PASSED: u64 = 0;
 const WAITING: u64 = 1;
+#[cfg(any(feature = "bindings", feature = "bindings-store"))]
 const OUTSIDE: u64 = 2;
 const REFUSED: u64 = 3;
 

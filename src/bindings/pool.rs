@@ -1,5 +1,6 @@
 //! Pools across the wasm boundary.
 
+use super::rate_rules::rules_of;
 use super::{
     DETAIL, LIST, OUTSIDE, PASSED, REFUSED, WAITING, at_world, instant_of, micros_of, outcome_of,
     refusal_code, tagged, ticket_of,
@@ -41,6 +42,24 @@ pub fn pool_open(
             f64::from(id.0)
         })
     })
+}
+
+/// Puts rates and a breaker (−1 for none) before a pool. 0 when the rules are wrong or something is not there.
+#[wasm_bindgen]
+pub fn pool_gate(pool: u32, rules: u32, breaker: f64) -> u32 {
+    let breaker = (breaker >= 0.0).then_some(MachineId(breaker as u32));
+    at_world(|world, cells| {
+        let Some(rules) = rules_of(&cells[LIST..], rules) else {
+            return 0;
+        };
+        u32::from(world.gate_pool(MachineId(pool), rules, breaker).is_ok())
+    })
+}
+
+/// Counts every token of a pool as taken just now.
+#[wasm_bindgen]
+pub fn pool_start_empty(pool: u32, now_ms: f64) {
+    at_world(|world, _| world.pool_start_empty(instant_of(now_ms), MachineId(pool)));
 }
 
 /// Lets a pool measure how long tasks wait and run, or not.

@@ -1,6 +1,7 @@
 //! Retries across the wasm boundary.
 
-use super::breaker::{backoff_of, millis};
+use super::breaker::backoff_of;
+use super::millis;
 use super::{LIST, at_world, instant_of};
 use crate::machine::retry::{Decision, Failed, GiveUp, RetryBudget, RetryConfig};
 use crate::machine::wakes::MachineId;

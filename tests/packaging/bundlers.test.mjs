@@ -168,6 +168,7 @@ test("a worker task runs in Chromium, with no bundler at all", async () => {
     "tidegate/workers": `${dist}/worker/index.js`,
     "#worker-inside": `${dist}/worker-inside/browser.js`,
     "#worker-platform": `${dist}/worker-platform/browser.js`,
+    "#rate-module": `${dist}/rate-module/browser.js`,
     "#store-module": `${dist}/store-module/browser.js`,
   };
   const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`;

@@ -46,3 +46,15 @@ export function armed(exports: WebAssembly.Exports, trap: () => void): WebAssemb
     }),
   ) as WebAssembly.Exports;
 }
+
+// (module (func (export "trap") unreachable))
+const unreachable = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 8, 1, 4, 116, 114, 97, 112, 0, 0, 10, 5, 1,
+  3, 0, 0, 11,
+]);
+
+/** What traps in a module of its own, for those whose module has no export that does. */
+export function elsewhere(): () => void {
+  const { trap } = new WebAssembly.Instance(new WebAssembly.Module(unreachable)).exports;
+  return trap as () => void;
+}

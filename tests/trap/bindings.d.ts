@@ -12,3 +12,10 @@ declare module "store-bindings" {
   }
   export function use(exports: WebAssembly.Exports): Bindings;
 }
+
+declare module "rate-bindings" {
+  export interface Bindings {
+    readonly memory: WebAssembly.Memory;
+  }
+  export function use(exports: WebAssembly.Exports): Bindings;
+}

@@ -41,11 +41,9 @@ test("trap: the call that trapped rejects with RuntimeTrapError, and the next on
   assert.equal(await pool.run(() => "works"), "works");
 });
 
-test("trap: everybody who waits is rejected, in every pool and limiter", async () => {
+test("trap: everybody who waits is rejected, in every pool", async () => {
   const one = new Pool({ concurrency: 1, queue: { capacity: 1 } });
   const two = new Pool({ concurrency: 1 });
-  const limiter = new RateLimiter({ kind: "token-bucket", limit: 1, per: HOUR });
-  limiter.tryAcquire();
   const { signal, listeners } = watchedAbort();
   const running = [hold(one), hold(two)];
   const waiting = [
@@ -53,7 +51,6 @@ test("trap: everybody who waits is rejected, in every pool and limiter", async (
     hold(one, { signal }).done,
     hold(two, { signal }).done,
     two.acquire({ signal }),
-    limiter.acquire(1, { signal }),
   ];
   const outcomes = Promise.allSettled(waiting);
   const submission = one.submit(() => null);
@@ -63,9 +60,37 @@ test("trap: everybody who waits is rejected, in every pool and limiter", async (
   assert.isTrue(isRuntimeTrapError(await rejection(submission.accepted)));
   assert.isTrue(isRuntimeTrapError(await rejection(submission.done)));
   assert.equal(listeners(), 0);
-  assert.deepEqual([one.queued, one.waitingForRoom, two.queued, limiter.metrics().waiting], [0, 0, 0, 0]);
+  assert.deepEqual([one.queued, one.waitingForRoom, two.queued], [0, 0, 0]);
   for (const task of running) task.end();
   await Promise.all(running.map(({ done }) => done));
+});
+
+test("trap: everybody who waits at a limiter is rejected, buckets are empty, cool-downs go on, and pools never hear of it", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const running = hold(pool);
+  const queued = hold(pool);
+  const [limiter, full, window] = (["token-bucket", "token-bucket", "sliding-window"] as const).map(
+    (kind) => new RateLimiter({ kind, limit: 5, per: HOUR }),
+  ) as [RateLimiter, RateLimiter, RateLimiter];
+  const cooling = new RateLimiter({ kind: "token-bucket", limit: 10, per: 1 });
+  cooling.coolDown(60_000);
+  limiter.tryAcquire(5);
+  const { signal, listeners } = watchedAbort();
+  const waiting = rejection(limiter.acquire(1, { signal }));
+  trapAt("limiter_request");
+  assert.isTrue(isRuntimeTrapError(thrown(() => full.tryAcquire())));
+  assert.isTrue(isRuntimeTrapError(await waiting));
+  assert.equal(listeners(), 0);
+  assert.equal(limiter.metrics().waiting, 0);
+  assert.deepEqual(
+    [limiter, full, window, cooling].map((each) => each.tryAcquire()),
+    [false, false, false, false],
+  );
+  assert.isTrue(isNeverPossibleError(thrown(() => full.tryAcquire(6))));
+  assert.deepEqual([pool.active, pool.queued], [1, 1]);
+  running.end();
+  queued.end();
+  await Promise.all([running.done, queued.done]);
 });
 
 test("trap: what runs still counts, so that the bound holds, and gives its slot back when it ends", async () => {
@@ -156,15 +181,10 @@ test("trap: breakers go on from their snapshots, and pools still hang on them", 
   assert.equal(isolated.state, "closed");
 });
 
-test("trap: buckets are empty, of limiters and of pools", async () => {
-  const limiter = new RateLimiter({ kind: "token-bucket", limit: 5, per: HOUR });
-  const window = new RateLimiter({ kind: "sliding-window", limit: 5, per: HOUR });
+test("trap: the buckets of a pool are empty", async () => {
   const pool = new Pool({ concurrency: 5, rate: { kind: "token-bucket", limit: 5, per: HOUR } });
   trapNow(pool);
-  assert.isFalse(limiter.tryAcquire());
-  assert.isFalse(window.tryAcquire());
   assert.isUndefined(pool.tryRun(() => 1));
-  assert.isTrue(isNeverPossibleError(thrown(() => limiter.tryAcquire(6))));
 });
 
 test("trap: sizes, pauses, cool-downs and closings are as they were", async () => {
@@ -174,8 +194,6 @@ test("trap: sizes, pauses, cool-downs and closings are as they were", async () =
   paused.pause();
   const cooling = new Pool({ concurrency: 1 });
   cooling.coolDown(60_000);
-  const coolingRate = new RateLimiter({ kind: "token-bucket", limit: 10, per: 1 });
-  coolingRate.coolDown(60_000);
   const closed = new Pool({ concurrency: 1 });
   await closed.close();
   const closing = new Pool({ concurrency: 1 });
@@ -189,7 +207,6 @@ test("trap: sizes, pauses, cool-downs and closings are as they were", async () =
   );
   assert.isUndefined(paused.tryRun(() => 1));
   assert.isUndefined(cooling.tryRun(() => 1));
-  assert.isFalse(coolingRate.tryAcquire());
   assert.isTrue(isClosedError(await rejection(closed.run(() => 1))));
   assert.isTrue(isClosedError(await rejection(closing.run(() => 1))));
   assert.lengthOf((await over).abandoned, 1);

@@ -1,7 +1,7 @@
 //! The build tool: turns the crate into the wasm modules, and the glue around them, that `js/` imports.
 //!
 //! ```text
-//! cargo run -p xtask -- build [core] [store] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]
+//! cargo run -p xtask -- build [core] [store] [rate] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]
 //! ```
 
 mod bare;
@@ -47,7 +47,7 @@ impl Order {
         match args.next().as_deref() {
             Some("build") => {}
             Some(other) => return Err(format!("Expected the command `build`, got `{other}`")),
-            None => return Err("Expected a command: `build [core] [store] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]`".into()),
+            None => return Err("Expected a command: `build [core] [store] [rate] [scan] [edge] [kernels] [kernels-scalar] [trap] [--force]`".into()),
         }
         let mut order = Order {
             recipes: Vec::new(),
@@ -57,7 +57,7 @@ impl Order {
             match arg.as_str() {
                 "--force" => order.force = true,
                 name => order.recipes.push(Recipe::named(name).ok_or_else(|| {
-                    format!("Expected `core`, `store`, `scan`, `edge`, `kernels`, `kernels-scalar`, `trap` or `--force`, got `{name}`")
+                    format!("Expected `core`, `store`, `rate`, `scan`, `edge`, `kernels`, `kernels-scalar`, `trap` or `--force`, got `{name}`")
                 })?),
             }
         }
@@ -65,6 +65,7 @@ impl Order {
             order.recipes = vec![
                 recipe::CORE,
                 recipe::STORE,
+                recipe::RATE,
                 recipe::SCAN,
                 recipe::EDGE,
                 recipe::KERNELS,

@@ -49,6 +49,18 @@ pub const STORE: Recipe = Recipe {
     lane: Lane::First,
 };
 
+/// Limiters that stand alone: who only wants a pool does not download them, and who only wants them downloads no caches.
+pub const RATE: Recipe = Recipe {
+    name: "rate",
+    stem: "rate",
+    features: "bindings-rate",
+    opt_level: "z",
+    numbers_only: true,
+    out: "js/generated",
+    simd: false,
+    lane: Lane::First,
+};
+
 /// The scan engine.
 pub const SCAN: Recipe = Recipe {
     name: "scan",
@@ -110,7 +122,7 @@ pub const TRAP: Recipe = Recipe {
 
 impl Recipe {
     pub fn named(name: &str) -> Option<Self> {
-        [CORE, STORE, SCAN, EDGE, KERNELS, KERNELS_SCALAR, TRAP]
+        [CORE, STORE, RATE, SCAN, EDGE, KERNELS, KERNELS_SCALAR, TRAP]
             .into_iter()
             .find(|recipe| recipe.name == name)
     }

@@ -1,0 +1,11 @@
+/** Stands in for the bindings of the limiters, which have no export that traps. */
+
+import { type Bindings, use as useExports } from "rate-bindings";
+import { armed, elsewhere } from "./arming.js";
+
+export * from "rate-bindings";
+
+/** Called instead of the one of the build, for an export here hides its namesake there. */
+export function use(exports: WebAssembly.Exports): Bindings {
+  return useExports(armed(exports, elsewhere()));
+}
