@@ -182,7 +182,7 @@ proptest! {
     /// As a map from machines to moments, searched from the beginning each time.
     #[test]
     fn timers_do_what_a_map_does(ops in prop::collection::vec((0u8..5, 0u32..3, 0u32..4, 0u64..30), 1..200)) {
-        let mut timers = Timers::default();
+        let mut timers = Timers::new();
         let mut armed: BTreeMap<MachineId, u64> = BTreeMap::new();
         let mut now = 0;
         for (op, kind, index, micros) in ops {
@@ -216,7 +216,7 @@ proptest! {
 
     #[test]
     fn timers_that_are_put_off_again_and_again_take_no_more_room(machines in 1u32..5) {
-        let mut timers = Timers::default();
+        let mut timers = Timers::new();
         for at in 0..2_000u64 {
             for index in 0..machines {
                 timers.arm(id(1, index), Some(Instant::from_micros(at + 1)));
