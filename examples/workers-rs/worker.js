@@ -7,7 +7,6 @@ const { exports } = new WebAssembly.Instance(module, { "./index_bg.js": glue });
 glue.__wbg_set_wasm(exports);
 exports.__wbindgen_start();
 
-// biome-ignore lint/style/noDefaultExport: that is what a worker is
 export default {
   fetch: (request, env, ctx) => glue.fetch(request, env, ctx),
 };
