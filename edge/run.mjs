@@ -28,6 +28,8 @@ await main(async () => {
     queue: new LocalQueue(),
     assets: fileURLToPath(new URL("../dist/page", import.meta.url)),
     port,
+    // Whatever a name resolves to.
+    reaches: ["public"],
     vars: { TOKENS: token, ALLOW: allow, ORIGINS: "" },
   });
   console.log(

@@ -40,8 +40,8 @@ export class Callers {
         401,
         "nobody may ask yet: this worker is configured with neither tokens (TOKENS) nor Cloudflare Access (ACCESS_TEAM and ACCESS_AUDIENCE)",
       );
-    const index = await this.#tokens?.bearer(request);
-    if (index !== undefined) return { id: `token ${index}` };
+    const name = await this.#tokens?.bearer(request);
+    if (name !== undefined) return { id: `token ${name}` };
     if (this.#access === undefined) return refusal(401, "a token is needed");
     try {
       const { id } = await this.#access.verify(request);

@@ -62,12 +62,17 @@ export class CoordinatorObject {
     return this.#ledger;
   }
 
-  /** The platform holds the answer back until this is written; if it cannot be, the object is gone, and what it remembered with it. */
+  /**
+   * The platform holds the answer back until this is written; if it cannot be, the object is gone, and what it remembered with it.
+   * What is too long to be written is forgotten: what stood there before stands.
+   */
   #write(ledger: Ledger): void {
+    this.#ledger = undefined;
     this.#storage.sql.exec(
       "INSERT INTO ledger (id, json) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json",
       JSON.stringify(ledger),
     );
+    this.#ledger = ledger;
   }
 
   /** Each request moves what runs out; the alarm is only moved where that is long before it. */

@@ -9,7 +9,7 @@ import { type Caller, Callers, type CallersOptions } from "./callers.js";
 import type { Coordinator } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
 import { type QuotaOptions, Quotas } from "./quotas.js";
-import { readOrder, refusal } from "./scan-order.js";
+import { named, readOrder, refusal } from "./scan-order.js";
 import { Scans, type ScansOptions } from "./scans.js";
 
 /** What is needed of `Scanner` from `tidegate/scan`. */
@@ -100,7 +100,7 @@ export function scanHandler(
     const refused: { type: "refused"; target: string; reason: string }[] = [];
     for (const target of order.targets) {
       try {
-        admitted.push((await guard.admitResolved(target)).href);
+        admitted.push(named(await guard.admitResolved(target)));
       } catch (error) {
         const reason = isTargetRefusedError(error) ? error.reason : "unresolved";
         refused.push({ type: "refused", target, reason });
@@ -180,7 +180,13 @@ function stream(
       for (const each of refused) controller.enqueue(line(each));
     },
     async pull(controller) {
-      lease.renew();
+      if (!lease.renew()) {
+        // Its place among the scans is another's by now.
+        ends.abort();
+        await events?.return?.();
+        controller.error(new Error("the scan was ended, since nobody has read it for long"));
+        return;
+      }
       try {
         const event = await events?.next();
         if (event !== undefined && event.done !== true) {

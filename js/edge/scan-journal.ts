@@ -51,8 +51,11 @@ interface Standing {
 
 type Plan = Omit<ScanPlan, "refused">;
 
-/** The longest result that is kept: a row holds 2 MB. */
+/** The longest result that is kept, in bytes: a row holds 2 MB. */
 const LONGEST_RESULT = 1_000_000;
+
+/** About how many characters of results are in memory at once. */
+const PIECE = 1_000_000;
 
 const SCHEMA = `${ScanShards.SCHEMA}
 CREATE TABLE kept (key TEXT PRIMARY KEY, json TEXT NOT NULL);
@@ -235,10 +238,11 @@ export class ScanJournal {
 
   /** What happened after the entry of this number, in its order. */
   since(seq: number, limit: number): JournalEntry[] {
-    return this.#rows(
-      "SELECT seq, kind, json FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
-      seq,
+    return this.#piece(
+      (columns) => `SELECT ${columns} FROM journal WHERE seq > ? ORDER BY seq`,
+      "seq, kind, json",
       limit,
+      seq,
     ) as unknown as JournalEntry[];
   }
 
@@ -264,9 +268,11 @@ export class ScanJournal {
     yield JSON.stringify(head).slice(0, -"]}".length);
     let place: [number, string] = [-1, ""];
     for (let isFirst = true; ; isFirst = false) {
-      const rows = this.#rows(
-        `SELECT position, plugin, json FROM journal WHERE (position, plugin) > (?, ?) AND seq <= ?
-        ORDER BY position, plugin LIMIT 200`,
+      const rows = this.#piece(
+        (columns) =>
+          `SELECT ${columns} FROM journal WHERE (position, plugin) > (?, ?) AND seq <= ? ORDER BY position, plugin`,
+        "position, plugin, json",
+        200,
         ...place,
         last,
       );
@@ -346,6 +352,24 @@ export class ScanJournal {
     return JSON.parse(row?.json as string) as T;
   }
 
+  /** The first rows of a query, as many as together are not too long. */
+  #piece(
+    query: (columns: string) => string,
+    columns: string,
+    limit: number,
+    ...values: unknown[]
+  ): Record<string, unknown>[] {
+    const lengths = this.#rows(`${query("LENGTH(json) AS length")} LIMIT ${limit}`, ...values);
+    let rows = 0;
+    let sum = 0;
+    for (const { length } of lengths as { length: number }[]) {
+      sum += length;
+      if (rows > 0 && sum > PIECE) break;
+      rows += 1;
+    }
+    return rows === 0 ? [] : this.#rows(`${query(columns)} LIMIT ${rows}`, ...values);
+  }
+
   #rows(query: string, ...values: unknown[]): Record<string, unknown>[] {
     return this.#sql.exec(query, ...values).toArray();
   }
@@ -353,8 +377,9 @@ export class ScanJournal {
 
 function keepable(result: PluginResult): { result: PluginResult; json: string } {
   const json = JSON.stringify(result);
-  if (json.length <= LONGEST_RESULT) return { result, json };
+  const bytes = new TextEncoder().encode(json).length;
+  if (bytes <= LONGEST_RESULT) return { result, json };
   const { target, plugin, level, start } = result;
-  const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${json.length}`);
+  const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${bytes} bytes`);
   return { result: short, json: JSON.stringify(short) };
 }

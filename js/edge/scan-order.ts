@@ -59,3 +59,10 @@ export function refusal(status: number, error: string, retryAfterMs?: number): R
     headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
   return Response.json({ error }, { status, headers });
 }
+
+/** An address as the engine reads it: a list of addresses is separated by commas, and what follows `#` is never sent. */
+export function named(url: URL): string {
+  const bare = new URL(url);
+  bare.hash = "";
+  return bare.href.replaceAll(",", "%2C");
+}

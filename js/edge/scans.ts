@@ -7,7 +7,7 @@ import { isTargetRefusedError, type TargetGuard } from "./guard.js";
 import type { ScannerClass } from "./scan-handler.js";
 import { askJob } from "./scan-jobs.js";
 import type { ScanStatus } from "./scan-journal.js";
-import { readOrder, refusal } from "./scan-order.js";
+import { named, readOrder, refusal } from "./scan-order.js";
 import type { RefusedTarget, ScanPlan } from "./scan-plan.js";
 
 /** How scans of many shards are made. */
@@ -79,8 +79,8 @@ export class Scans {
       formats,
       maxTargets: integer("scans.maxTargets", maxTargets, 1, 10_000),
       shard: integer("scans.shard", shard, 1),
-      lease: milliseconds("scans.lease", lease, 100),
-      keep: milliseconds("scans.keep", keep, 0),
+      lease: finite("scans.lease", milliseconds("scans.lease", lease, 100)),
+      keep: finite("scans.keep", milliseconds("scans.keep", keep, 0)),
     };
     this.#Scanner = Scanner;
     this.#guard = guard;
@@ -232,9 +232,7 @@ export class Scans {
   }
 }
 
-/** An address as the engine reads it: a list of addresses is separated by commas, and what follows `#` is never sent. */
-function named(url: URL): string {
-  const bare = new URL(url);
-  bare.hash = "";
-  return bare.href.replaceAll(",", "%2C");
+/** What crosses to the object as JSON, which has no infinity. */
+function finite(name: string, ms: number): number {
+  return Number.isFinite(ms) ? ms : reject(name, "a finite number of milliseconds", ms);
 }

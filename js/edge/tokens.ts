@@ -8,21 +8,28 @@ export class Tokens {
     this.#tokens = tokens;
   }
 
-  /** Which of the tokens the request bears, if any. */
-  async bearer(request: Request): Promise<number | undefined> {
+  /**
+   * A name for the token that the request bears, if it is one of them: the beginning of its digest, which is the same wherever the
+   * token stands in the list, and says nothing of it.
+   */
+  async bearer(request: Request): Promise<string | undefined> {
     const [, given] = /^Bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "") ?? [];
     if (given === undefined) return undefined;
     const known = this.#known ?? (this.#known = await Promise.all(this.#tokens.map(digest)));
     const asked = await digest(given);
-    let found: number | undefined;
+    let isKnown = false;
     // All of them, whichever it is.
-    for (const [index, token] of known.entries()) if (isSame(token, asked)) found = index;
-    return found;
+    for (const token of known) if (isSame(token, asked)) isKnown = true;
+    return isKnown ? nameOf(asked) : undefined;
   }
 }
 
 async function digest(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}
+
+function nameOf(digest: Uint8Array): string {
+  return Array.from(digest.subarray(0, 6), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

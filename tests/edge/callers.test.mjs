@@ -257,11 +257,23 @@ describe("quotas, with two isolates and one coordinator", () => {
     assert.ok(Number(limited.headers.get("retry-after")) >= 1);
     const metrics = (isolate) => ask("/metrics", { token: OTHER, isolate });
     const [one, other] = [(await metrics(0)).text, (await metrics(1)).text];
-    assert.match(one + other, /^tidegate_caller_scans_total\{caller="token 0",outcome="limited"\} [1-9]/m);
-    assert.match(one, /^tidegate_caller_targets_total\{caller="token 0",outcome="allowed"\} 20$/m);
-    assert.match(other, /^tidegate_caller_targets_total\{caller="token 0",outcome="allowed"\} 10$/m);
-    assert.match(other, /^tidegate_caller_targets_total\{caller="token 0",outcome="limited"\} 1[1-9]$/m);
-    assert.match(one + other, /^tidegate_caller_requests_total\{caller="token 0",outcome="limited"\} 1$/m);
+    assert.match(
+      one + other,
+      /^tidegate_caller_scans_total\{caller="token [0-9a-f]{12}",outcome="limited"\} [1-9]/m,
+    );
+    assert.match(one, /^tidegate_caller_targets_total\{caller="token [0-9a-f]{12}",outcome="allowed"\} 20$/m);
+    assert.match(
+      other,
+      /^tidegate_caller_targets_total\{caller="token [0-9a-f]{12}",outcome="allowed"\} 10$/m,
+    );
+    assert.match(
+      other,
+      /^tidegate_caller_targets_total\{caller="token [0-9a-f]{12}",outcome="limited"\} 1[1-9]$/m,
+    );
+    assert.match(
+      one + other,
+      /^tidegate_caller_requests_total\{caller="token [0-9a-f]{12}",outcome="limited"\} 1$/m,
+    );
     for (const text of [one, other]) assert.ok(!text.includes(TOKEN) && !text.includes(OTHER));
   });
 });

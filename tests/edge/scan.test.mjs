@@ -106,6 +106,13 @@ test("twenty allowed targets are all scanned, and what they say is only text", a
   assert.equal(new Set(contacted).size, 20);
 });
 
+test("an address with commas in it is one target, as it is counted", async () => {
+  const lines = await scan(["http://one.example/,http://two.example/,http://three.example/"]);
+  const { report } = lines.at(-1);
+  assert.deepEqual(report.targets, ["http://one.example/%2Chttp://two.example/%2Chttp://three.example/"]);
+  assert.deepEqual([...new Set(contacted)], ["one.example"]);
+});
+
 test("scans of many clients at once all end, and what one isolate cannot take is told to come back", async () => {
   const answers = await Promise.all(
     Array.from({ length: 6 }, (_, index) =>

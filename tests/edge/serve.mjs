@@ -24,7 +24,7 @@ export async function version() {
 /**
  * Links an entry, whose imports are looked up beside the conformance cases, and starts it: `isolates` times, which share the Durable
  * Objects of the classes named `objects`, whose bindings have the classes' names. Everything they fetch goes to the address `outside`,
- * if there is one, whatever its host. The files of the folder `assets` are bound as `ASSETS`. A `queue` is bound as `SCAN_QUEUE`, and its messages go to the isolates in turn. Gives the address of each
+ * if there is one, whatever its host; else to the networks it `reaches`. The files of the folder `assets` are bound as `ASSETS`. A `queue` is bound as `SCAN_QUEUE`, and its messages go to the isolates in turn. Gives the address of each
  * isolate, anew after `restart()`, which kills the process and starts another on the same disk.
  */
 export async function serve(
@@ -37,6 +37,7 @@ export async function serve(
     objects = [],
     vars = {},
     outside,
+    reaches = ["public", "private"],
     assets,
     queue,
     port = 0,
@@ -51,7 +52,7 @@ export async function serve(
   const sendsTo = await queue?.listen();
   writeFileSync(
     config,
-    capnp({ wasm, date, flags, isolates, objects, vars, outside, assets, sendsTo, port, disk }),
+    capnp({ wasm, date, flags, isolates, objects, vars, outside, reaches, assets, sendsTo, port, disk }),
   );
   let running = await start(config, isolates, queue);
   return {
@@ -73,7 +74,20 @@ export async function serve(
   };
 }
 
-function capnp({ wasm, date, flags, isolates, objects, vars, outside, assets, sendsTo, port, disk }) {
+function capnp({
+  wasm,
+  date,
+  flags,
+  isolates,
+  objects,
+  vars,
+  outside,
+  reaches,
+  assets,
+  sendsTo,
+  port,
+  disk,
+}) {
   const modules = [
     `(name = "main.js", esModule = embed "main.js")`,
     ...wasm.map((file) => `(name = "${file}", wasm = embed "${file}")`),
@@ -107,7 +121,7 @@ const config :Workerd.Config = (
     (name = "disk", disk = (path = ${text(disk)}, writable = true)),
     (name = "internet", ${
       outside === undefined
-        ? 'network = (allow = ["public", "private"])'
+        ? `network = (allow = [${reaches.map(text).join(", ")}])`
         : `external = (address = ${text(outside)}, http = ())`
     }),${
       sendsTo === undefined
