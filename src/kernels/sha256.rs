@@ -1,7 +1,7 @@
 //! SHA-256 (FIPS 180-4), of bytes and of the chunks of them.
 //!
 //! One message cannot be hashed faster than its blocks follow each other, but chunks do not wait for one another: they are
-//! hashed four at a time, one in each lane of a vector. The compression function is written once, over a [`Word`] that is a
+//! hashed four at a time, one in each lane of a vector. The compression function is written once, over a `Word` that is a
 //! `u32` or four of them.
 
 mod four;

@@ -13,7 +13,7 @@ pub struct GraphConfig {
     pub on_failure: OnFailure,
     /// How many later arrivals one step of priority may overtake: 16.
     pub aging: u32,
-    /// Whether the host is told of tasks that have become ready too ([`Why::Ready`]): no.
+    /// Whether the host is told of tasks that have become ready too ([`Why::Ready`](super::super::wakes::Why::Ready)): no.
     pub tells_ready: bool,
 }
 
@@ -42,7 +42,7 @@ pub enum OnFailure {
 pub struct NewTask<'a> {
     /// Its name, interned.
     pub id: u32,
-    /// The names of those that must end before it starts. Before [`begin`](Graph::begin) they may be added later than it.
+    /// The names of those that must end before it starts. Before [`begin`](super::Graph::begin) they may be added later than it.
     pub depends_on: &'a [u32],
     /// −100 to 100, higher first among those that are ready; 0.
     pub priority: i32,

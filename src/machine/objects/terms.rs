@@ -59,7 +59,7 @@ impl ObjectsConfig {
 pub enum Acquire {
     /// It has one, or a place for one.
     Now(Grant),
-    /// A wake will follow, then [`Objects::claim`] says what it got.
+    /// A wake will follow, then [`Objects::claim`](super::Objects::claim) says what it got.
     Waiting(Ticket),
     /// Turned away: `NotNow` if it would not wait, `Closed`.
     Refused(Refusal),
@@ -68,9 +68,9 @@ pub enum Acquire {
 /// What somebody got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Grant {
-    /// This object, used before. If it is no longer valid: [`Objects::replace`].
+    /// This object, used before. If it is no longer valid: [`Objects::replace`](super::Objects::replace).
     Reuse(Ticket),
-    /// A place under this ticket: make an object, then [`Objects::made`] or [`Objects::failed`].
+    /// A place under this ticket: make an object, then [`Objects::made`](super::Objects::made) or [`Objects::failed`](super::Objects::failed).
     Create(Ticket),
 }
 
