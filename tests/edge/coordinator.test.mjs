@@ -250,7 +250,8 @@ test("a shared lock is one's at a time, its fence only grows, and an old holder 
         fences.push(lock.fence);
         await task();
         space.restart();
-        assert.ok(await lock.release());
+        // An answer that the next one's restart swallows is asked for again, and by then the lock is no longer this one's.
+        await lock.release();
       }
     }),
   );
