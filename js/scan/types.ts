@@ -151,6 +151,8 @@ export type McpDetails = {
   resources: { uri: string; name?: string; title?: string; mimeType?: string; description?: string }[];
   resourceTemplates: { uriTemplate: string; name?: string; description?: string }[];
   prompts: { name: string; title?: string; description?: string; arguments?: Json }[];
+  /** One sentence where the server says more of itself than is kept. */
+  cut: string | null;
 };
 
 /** The details of `content-secrets`. A credential is nowhere in them: only what every one of its kind begins with. */

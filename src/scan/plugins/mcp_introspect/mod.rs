@@ -1,5 +1,6 @@
 //! `mcp-introspect`: what a Model Context Protocol server offers, and how it is reached.
 
+mod lists;
 mod session;
 mod sse;
 #[cfg(test)]
@@ -9,7 +10,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::PluginEntry;
 use super::probed::Probed;
@@ -17,14 +18,8 @@ use crate::scan::fetch::{Response, Seen};
 use crate::scan::finding::{Finding, Severity};
 use crate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, PluginError};
 use crate::scan::target::{Scheme, Target};
+use lists::{Lists, MOST_ENTRIES, MOST_PAGES, shortened};
 use session::{Failure, Opened, Session};
-
-/// Pages of one list that are read: a list that has more does not end.
-const MOST_PAGES: usize = 50;
-/// Entries of one list that are kept.
-const MOST_ENTRIES: usize = 1000;
-/// Characters of one text that are kept.
-const LONGEST_TEXT: usize = 4000;
 
 /// Opens a session as a client would, reads every list, and ends the session.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +88,10 @@ impl McpIntrospect {
                     return Ok(locked(target, &endpoint, &response));
                 }
                 Err(Failure::Refused { code, message }) => {
-                    let why =
-                        format!("The MCP server at {endpoint} refused to begin: error {code}: {message}");
+                    let why = format!(
+                        "The MCP server at {endpoint} refused to begin: error {code}: {}",
+                        shortened(&message)
+                    );
                     return Err(PluginError::Failed(why));
                 }
                 Err(failure) => {
@@ -121,6 +118,7 @@ async fn introspect(
             .is_some_and(Value::is_object)
     };
     let mut lists = Lists::default();
+    let capabilities = lists.room_for("capabilities", &opened.result["capabilities"]);
     if opened.is_spoken() {
         for (capability, method, member) in [
             ("tools", "tools/list", "tools"),
@@ -141,7 +139,7 @@ async fn introspect(
     let text = |value: &Value| value.as_str().map(shortened);
     let details = json!({
         "endpoint": endpoint,
-        "protocolVersion": opened.version,
+        "protocolVersion": shortened(&opened.version),
         "serverInfo": {
             "name": text(&server["name"]).unwrap_or_default(),
             "version": text(&server["version"]).unwrap_or_default(),
@@ -149,12 +147,13 @@ async fn introspect(
         },
         "session": held,
         "transport": transport.name(),
-        "capabilities": opened.result["capabilities"],
+        "capabilities": capabilities,
         "instructions": text(&opened.result["instructions"]),
         "tools": lists.of("tools"),
         "resources": lists.of("resources"),
         "resourceTemplates": lists.of("resourceTemplates"),
         "prompts": lists.of("prompts"),
+        "cut": lists.cut(),
     });
     let findings = findings(target, endpoint, &opened, &lists);
     let count = |member| lists.of(member).as_array().map_or(0, Vec::len);
@@ -173,102 +172,10 @@ async fn introspect(
     })
 }
 
-/// The lists of one server.
-#[derive(Default)]
-struct Lists {
-    entries: Map<String, Value>,
-    endless: Vec<&'static str>,
-    failed: Vec<(&'static str, String)>,
-}
-
-impl Lists {
-    /// Follows a list page by page. A list that fails is told of and takes no other with it.
-    async fn read(&mut self, session: &mut Session<'_>, method: &'static str, member: &'static str) {
-        let mut read = Vec::new();
-        let mut cursor: Option<Value> = None;
-        for page in 0.. {
-            let params = cursor.as_ref().map(|cursor| json!({ "cursor": cursor }));
-            let mut result = match session.call(method, params).await {
-                Ok(result) => result,
-                // Templates are offered by few, and the capability does not tell by whom.
-                Err(Failure::Refused { code: -32601, .. }) if member == "resourceTemplates" => break,
-                Err(failure) => {
-                    self.failed.push((method, failure.sentence()));
-                    break;
-                }
-            };
-            if let Value::Array(entries) = result[member].take() {
-                read.extend(entries.into_iter().map(|entry| kept(member, entry)));
-            }
-            let next = result.get("nextCursor").filter(|next| next.is_string()).cloned();
-            if next.is_none() {
-                break;
-            }
-            if next == cursor || page + 1 >= MOST_PAGES || read.len() >= MOST_ENTRIES {
-                self.endless.push(method);
-                break;
-            }
-            cursor = next;
-        }
-        read.truncate(MOST_ENTRIES);
-        self.entries.insert(member.to_owned(), Value::Array(read));
-    }
-
-    fn of(&self, member: &str) -> Value {
-        self.entries.get(member).cloned().unwrap_or_else(|| json!([]))
-    }
-
-    fn names(&self, member: &str, name: &str) -> Vec<String> {
-        let entries = self.entries.get(member).and_then(Value::as_array);
-        entries
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry[name].as_str().map(str::to_owned))
-            .collect()
-    }
-}
-
-/// What is kept of an entry: the members the specification names, each at a bearable length.
-fn kept(member: &str, entry: Value) -> Value {
-    let members: &[&str] = match member {
-        "tools" => &["name", "title", "description", "inputSchema", "annotations"],
-        "resources" => &["uri", "name", "title", "mimeType", "description"],
-        "resourceTemplates" => &["uriTemplate", "name", "description"],
-        _ => &["name", "title", "description", "arguments"],
-    };
-    let Value::Object(mut entry) = entry else {
-        return json!({});
-    };
-    let mut kept = Map::new();
-    for member in members {
-        match entry.remove(*member) {
-            Some(Value::String(text)) => {
-                kept.insert((*member).to_owned(), Value::String(shortened(&text)));
-            }
-            Some(Value::Null) | None => {}
-            Some(value) => {
-                kept.insert((*member).to_owned(), value);
-            }
-        }
-    }
-    Value::Object(kept)
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 fn findings(target: &Target, endpoint: &str, opened: &Opened, lists: &Lists) -> Vec<Finding> {
     let mut findings = vec![exposed(lists)];
     let outside = !target.is_loopback();
-    if lists
-        .entries
-        .values()
-        .any(|list| list.as_array().is_some_and(|list| !list.is_empty()))
-    {
+    if !lists.are_empty() {
         let severity = if outside { Severity::Medium } else { Severity::Low };
         findings.push(
             Finding::new(severity, "mcp-introspect/no-authorization", "Offers all this to anybody")
@@ -291,7 +198,7 @@ fn findings(target: &Target, endpoint: &str, opened: &Opened, lists: &Lists) -> 
                 "mcp-introspect/unknown-version",
                 "Speaks a version of the protocol that is not known",
             )
-            .evidence(format!("it chose {}", opened.version))
+            .evidence(format!("it chose {}", shortened(&opened.version)))
             .remediation("Offer a published version; clients disconnect from others."),
         );
     } else if opened.version.as_str() < session::VERSIONS[2] {
@@ -303,7 +210,7 @@ fn findings(target: &Target, endpoint: &str, opened: &Opened, lists: &Lists) -> 
             )
             .evidence(format!(
                 "it chose {}, where {} was offered",
-                opened.version,
+                shortened(&opened.version),
                 session::VERSIONS[0]
             ))
             .remediation("Update the server's library."),
@@ -322,6 +229,17 @@ fn findings(target: &Target, endpoint: &str, opened: &Opened, lists: &Lists) -> 
             .remediation(
                 "Leave `nextCursor` out on the last page: clients that read all pages never finish.",
             ),
+        );
+    }
+    if let Some(sentence) = lists.cut() {
+        findings.push(
+            Finding::new(
+                Severity::Low,
+                "mcp-introspect/long-record",
+                "Says more of itself than is kept",
+            )
+            .evidence(sentence)
+            .remediation("Offer fewer tools with shorter schemas: a client pays for all of it in each conversation, and what is left out here is not judged."),
         );
     }
     for (method, why) in &lists.failed {
@@ -416,7 +334,7 @@ fn locked(target: &Target, endpoint: &str, response: &Response) -> Outcome {
     Outcome {
         summary: "asks for authorization".to_owned(),
         findings,
-        details: json!({ "endpoint": endpoint, "refused": "unauthorized", "tools": [], "resources": [], "resourceTemplates": [], "prompts": [] }),
+        details: json!({ "endpoint": endpoint, "refused": "unauthorized", "tools": [], "resources": [], "resourceTemplates": [], "prompts": [], "cut": null }),
         response: None,
     }
 }

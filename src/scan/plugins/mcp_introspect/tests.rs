@@ -130,6 +130,7 @@ fn a_session_is_opened_read_to_its_last_page_and_ended() {
     }
     assert_eq!(ids(&outcome), ["exposed", "no-authorization"]);
     assert_eq!(outcome.findings[0].evidence, "tools: a, b; prompts: p");
+    assert_eq!(outcome.details["cut"], Value::Null);
 }
 
 #[test]
@@ -280,4 +281,75 @@ fn pages_everywhere_and_plain_http_are_findings_away_from_loopback() {
         ["exposed", "no-authorization", "plain-http", "any-page"]
     );
     assert_eq!(outcome.findings[1].severity, Severity::Medium);
+}
+
+#[test]
+fn what_is_kept_of_a_server_that_never_stops_talking_is_bounded_and_says_so() {
+    let (outcome, _) = look_at("http://127.0.0.1:9/mcp", |request| {
+        let schema = format!(r#"{{"description":"{}"}}"#, "船".repeat(20_000));
+        let tools: Vec<String> = (0..30)
+            .map(|n| format!(r#"{{"name":"t{n}","inputSchema":{schema}}}"#))
+            .collect();
+        match method_of(request).as_str() {
+            "initialize" => json_answer(result(
+                request,
+                &HANDSHAKE.replace(r#""prompts":{}"#, &format!(r#""x":"{}""#, "y".repeat(1 << 20))),
+            )),
+            "tools/list" => json_answer(result(request, &format!(r#"{{"tools":[{}]}}"#, tools.join(",")))),
+            _ => harbour(request),
+        }
+    });
+    let outcome = outcome.unwrap();
+    let details = &outcome.details;
+    let bytes = details.to_string().len();
+    assert!((400_000..600_000).contains(&bytes), "{bytes}");
+    assert_eq!(details["capabilities"], json!({}), "they alone were too long");
+    assert_eq!(names(&outcome, "tools").len(), 30, "names are kept");
+    let whole = |tool: &&Value| tool["inputSchema"].is_object();
+    assert_eq!(
+        details["tools"].as_array().unwrap().iter().filter(whole).count(),
+        8
+    );
+    let sentence = "At least 23 parts of what it says are left out: 512 KiB of it all are kept, and 1000 entries of one list.";
+    assert_eq!(details["cut"], sentence);
+    let told = outcome
+        .findings
+        .iter()
+        .find(|finding| finding.id == "mcp-introspect/long-record");
+    assert_eq!(told.unwrap().evidence, sentence);
+}
+
+#[test]
+fn of_a_list_that_is_too_long_the_first_entries_are_kept_and_the_rest_is_counted() {
+    let (outcome, _) = look_at("http://127.0.0.1:9/mcp", |request| {
+        let tools: Vec<String> = (0..1200).map(|n| format!(r#"{{"name":"t{n}"}}"#)).collect();
+        match method_of(request).as_str() {
+            "tools/list" => json_answer(result(request, &format!(r#"{{"tools":[{}]}}"#, tools.join(",")))),
+            _ => harbour(request),
+        }
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(names(&outcome, "tools").len(), MOST_ENTRIES);
+    assert!(
+        outcome.details["cut"]
+            .as_str()
+            .unwrap()
+            .starts_with("At least 200 parts ")
+    );
+}
+
+#[test]
+fn names_that_fill_the_record_leave_no_nameless_entries() {
+    let (outcome, _) = look_at("http://127.0.0.1:9/mcp", |request| {
+        let tools: Vec<String> = (0..1000)
+            .map(|n| format!(r#"{{"name":"{n}{}"}}"#, "n".repeat(4000)))
+            .collect();
+        match method_of(request).as_str() {
+            "tools/list" => json_answer(result(request, &format!(r#"{{"tools":[{}]}}"#, tools.join(",")))),
+            _ => harbour(request),
+        }
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(names(&outcome, "tools").len(), 130);
+    assert_eq!(names(&outcome, "prompts"), ["p"], "a short list has room still");
 }
