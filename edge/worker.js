@@ -47,6 +47,7 @@ function optionsOf(env) {
       ...allowance("scans", env.SCANS_PER_MINUTE, 60_000),
       ...allowance("targets", env.TARGETS_PER_DAY, 86_400_000),
     },
+    ...(env.METRICS ? { metrics: env.METRICS } : {}),
     ...(env.CoordinatorObject ? { coordinator: durableCoordinator(env.CoordinatorObject) } : {}),
     ...(env.ScanJobObject ? { scans: { jobs: env.ScanJobObject, formats: { csv: toCsv } } } : {}),
   };

@@ -52,8 +52,8 @@ export interface TargetGuardOptions {
    */
   allow?: readonly string[];
   /**
-   * Gives the addresses behind a name; each of them must be public. Without it only names are judged, which is enough on Cloudflare, where
-   * `fetch` reaches no private network. See {@link resolveOverHttps}.
+   * Gives the addresses behind a name within 10 s; each of them must be public. Without it only names are judged, which is enough on Cloudflare,
+   * where `fetch` reaches no private network. See {@link resolveOverHttps}, and what a {@link TargetGuard} cannot do.
    */
   resolve?: (name: string) => PromiseLike<readonly string[]>;
   /** Redirects that are followed, each judged like the first address. @default 5, since more of them is a loop */
@@ -100,6 +100,11 @@ const INNER_SUFFIXES = [
 
 /**
  * Judges targets before anything is sent to them, and fetches for those that pass.
+ *
+ * What it cannot do: `fetch` takes a name and not an address, and resolves it again after `resolve` has. Whoever owns a name that is
+ * allowed can have it lead to a public address first and to a private one then (DNS rebinding). On Cloudflare `fetch` reaches no private network
+ * either way. Elsewhere `resolve` keeps out names that lead inside, and not somebody who means it: allow hosts whose owners you trust, or
+ * let the machine's own network refuse what leads inside.
  *
  * @example
  * ```ts
@@ -163,13 +168,19 @@ export class TargetGuard {
   /**
    * As {@link admit}, and after resolution where there is one.
    *
-   * @throws TargetRefusedError; whatever `resolve` throws
+   * @throws TargetRefusedError; whatever `resolve` throws; a `TimeoutError` where it takes longer than 10 s
    */
-  async admitResolved(target: string | URL): Promise<URL> {
+  admitResolved(target: string | URL): Promise<URL> {
+    return this.#admitResolved(target);
+  }
+
+  async #admitResolved(target: string | URL, until?: AbortSignal): Promise<URL> {
     const url = this.admit(target);
     const host = hostOf(url);
     if (this.#resolve === undefined || kindOfAddress(host) !== undefined) return url;
-    const addresses = await this.#resolve(host);
+    const signal = until ?? AbortSignal.timeout(RESOLVED_IN);
+    signal.throwIfAborted();
+    const addresses = await orAborted(this.#resolve(host), signal);
     if (addresses.length === 0) throw new TargetRefusedError("unresolved", `\`${host}\` has no address`);
     // One of several is enough: which one is taken is not for us to say.
     if (!addresses.every((address) => kindOfAddress(address) === "public"))
@@ -212,7 +223,7 @@ export class TargetGuard {
     let { method } = request;
     let headers = new Headers(request.headers);
     let body = method === "GET" || method === "HEAD" ? null : await request.arrayBuffer();
-    let url = await this.admitResolved(request.url);
+    let url = await this.#admitResolved(request.url, signal);
     for (let hop = 0; ; hop += 1) {
       signal.throwIfAborted();
       const response = await globalThis.fetch(url, { method, headers, body, redirect: "manual", signal });
@@ -222,7 +233,7 @@ export class TargetGuard {
       if (rule === "error") throw new TypeError(`\`${url.href}\` redirects`);
       if (hop === this.#redirects)
         throw new TargetRefusedError("redirects", `More than ${this.#redirects} redirects`);
-      const next = await this.admitResolved(resolved(location, url));
+      const next = await this.#admitResolved(resolved(location, url), signal);
       if (next.origin !== url.origin) headers = withoutSecrets(headers);
       // As the Fetch standard has it: what was posted is not posted again unless the answer says so.
       if (response.status === 303 ? method !== "HEAD" : response.status < 303 && method === "POST") {
@@ -256,30 +267,21 @@ interface Arrival {
   readonly redirected: boolean;
 }
 
+/** Milliseconds for resolution: what stub resolvers wait for a name, twice over. */
+const RESOLVED_IN = 10_000;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const NO_BODY = new Set([101, 204, 205, 304]);
 
-/**
- * Names to addresses by DNS over HTTPS, for platforms that give none: `new TargetGuard({ resolve: resolveOverHttps() })`.
- *
- * @throws TypeError where `endpoint` is no URL
- * @default endpoint Cloudflare's own, as the platform resolves by it
- */
-export function resolveOverHttps(
-  endpoint = "https://cloudflare-dns.com/dns-query",
-): (name: string) => Promise<string[]> {
-  const base = new URL(endpoint);
-  const ask = async (name: string, type: string): Promise<string[]> => {
-    const url = new URL(base);
-    url.searchParams.set("name", name);
-    url.searchParams.set("type", type);
-    const response = await fetch(url, { headers: { accept: "application/dns-json" } });
-    if (!response.ok) throw new Error(`\`${base.host}\` answered ${response.status}`);
-    const { Answer = [] } = (await response.json()) as { Answer?: { type: number; data: string }[] };
-    // 1 is A and 28 is AAAA; the names on the way (CNAME) are answered with them.
-    return Answer.filter((answer) => answer.type === 1 || answer.type === 28).map(({ data }) => data);
-  };
-  return async (name) => (await Promise.all([ask(name, "A"), ask(name, "AAAA")])).flat();
+async function orAborted<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  let unwatch = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    unwatch = onAbort(signal, () => reject(signal.reason));
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    unwatch();
+  }
 }
 
 function urlOf(target: string | URL): URL {

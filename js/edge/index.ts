@@ -26,7 +26,6 @@ export {
 } from "./coordinator.js";
 export {
   isTargetRefusedError,
-  resolveOverHttps,
   TargetGuard,
   type TargetGuardOptions,
   type TargetRefusal,
@@ -51,6 +50,7 @@ export type {
 export { CoordinatorObject, type ObjectState } from "./object.js";
 export { type QueueConsumerOptions, queueConsumer, type ScanBatch } from "./queue-consumer.js";
 export type { Allowance, QuotaOptions } from "./quotas.js";
+export { resolveOverHttps } from "./resolve.js";
 export { type ScanHandlerOptions, type ScannerClass, scanHandler } from "./scan-handler.js";
 export { type ScanJobEnvironment, ScanJobObject, type ScanJobState, type ScanQueue } from "./scan-job.js";
 export type { ScanStatus } from "./scan-journal.js";

@@ -1,6 +1,7 @@
 /** Scans over HTTP: who may ask, for what, how often, and the answer as it comes. */
 
 import { Metrics } from "../metrics.js";
+import { everything, kindOf, type Observable } from "../observed.js";
 import { integer, object, reject } from "../options.js";
 import { Pool } from "../pool.js";
 import type { ScanEvent, ScanOptions } from "../scan/types.js";
@@ -37,6 +38,11 @@ export interface ScanHandlerOptions extends CallersOptions {
   scans?: ScansOptions;
   /** Origins of pages that may call, exactly as a browser names them. @default none */
   origins?: readonly string[];
+  /**
+   * Whose counts `GET /metrics` shows beside the isolate's own: `own`, those of the caller who asks, or `all`, everybody's, whose ids then
+   * are everybody's to see. @default "own"; `all` is for a worker whose callers are one house, and its scraper
+   */
+  metrics?: "own" | "all";
   /** The options of each scan, apart from what the request says. */
   scan?: Omit<ScanOptions, "fetch" | "connect" | "resume" | "plugins" | "mode">;
 }
@@ -70,8 +76,9 @@ export function scanHandler(
   options: ScanHandlerOptions,
 ): (request: Request) => Promise<Response | undefined> {
   object("options", options);
-  const { Scanner, origins = [], coordinator, scan = {} } = options;
+  const { Scanner, origins = [], coordinator, scan = {}, metrics = "own" } = options;
   if (typeof Scanner !== "function") reject("Scanner", "the class of `tidegate/scan`", Scanner);
+  if (metrics !== "own" && metrics !== "all") reject("metrics", "`own` or `all`", metrics);
   const callers = new Callers(options);
   const quotas = new Quotas(options.quotas, coordinator);
   const guard = new TargetGuard(options.targets);
@@ -96,13 +103,15 @@ export function scanHandler(
       lease.release();
       return limited;
     }
+    // All at once: a name that nobody resolves keeps no other waiting.
+    const judged = await Promise.allSettled(order.targets.map((target) => guard.admitResolved(target)));
     const admitted: string[] = [];
     const refused: { type: "refused"; target: string; reason: string }[] = [];
-    for (const target of order.targets) {
-      try {
-        admitted.push(named(await guard.admitResolved(target)));
-      } catch (error) {
-        const reason = isTargetRefusedError(error) ? error.reason : "unresolved";
+    for (const [index, each] of judged.entries()) {
+      const target = order.targets[index] as string;
+      if (each.status === "fulfilled") admitted.push(named(each.value));
+      else {
+        const reason = isTargetRefusedError(each.reason) ? each.reason.reason : "unresolved";
         refused.push({ type: "refused", target, reason });
       }
     }
@@ -141,7 +150,10 @@ export function scanHandler(
     const wanted = pathname === "/scan" ? "POST" : "GET";
     if (request.method !== wanted) return refusal(405, `${wanted} it is`);
     if (pathname === "/scan") return start(request, caller);
-    return new Response(new Metrics().toOpenMetrics(), {
+    const counts = quotas.counts(caller);
+    const isShown = (handle: object) => kindOf(handle) !== "caller" || handle === counts;
+    const shown = metrics === "all" ? undefined : ([...everything()].filter(isShown) as Observable[]);
+    return new Response(new Metrics(shown).toOpenMetrics(), {
       headers: { "content-type": "application/openmetrics-text; version=1.0.0; charset=utf-8" },
     });
   }

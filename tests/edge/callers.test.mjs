@@ -84,7 +84,12 @@ describe("a worker behind Access", () => {
         team.token({ sub: `person-${index}` }, {}, { signer: index % 2 ? "first" : "second" }),
       ),
     );
-    for (const jwt of tokens) assert.equal((await ask("/metrics", { jwt })).status, 200);
+    for (const [index, jwt] of tokens.entries()) {
+      const { status, text } = await ask("/metrics", { jwt });
+      assert.equal(status, 200);
+      const callers = [...text.matchAll(/caller="([^"]*)"/g)].map(([, caller]) => caller);
+      assert.deepEqual([...new Set(callers)], [`access person-${index}`], "nobody sees another's counts");
+    }
     assert.equal(team.asked, 1);
     const { status, text } = await ask("/scan", { jwt: tokens[0], order: TARGETS });
     assert.equal(status, 200, text);
@@ -182,6 +187,16 @@ describe("a worker that has tokens and allows no target", () => {
   });
 });
 
+describe("a worker whose variable METRICS is wrong", () => {
+  const { ask } = around("metrics", { vars: { TOKENS: TOKEN, METRICS: "everything" } });
+
+  test("says so", async () => {
+    const { status, text } = await ask("/metrics", { token: TOKEN });
+    assert.equal(status, 503);
+    assert.match(JSON.parse(text).error, /`metrics` to be `own` or `all`/);
+  });
+});
+
 describe("a worker that is configured wrongly", () => {
   const { ask } = around("wrong", { vars: { TOKENS: "short" } });
 
@@ -200,6 +215,7 @@ describe("quotas, with two isolates and one coordinator", () => {
       REQUESTS_PER_MINUTE: "40",
       SCANS_PER_MINUTE: "3",
       TARGETS_PER_DAY: "30",
+      METRICS: "all",
     },
     isolates: 2,
   });

@@ -325,6 +325,46 @@ test("names are resolved over HTTPS", async () => {
   assert.equal(asked.length, 2);
 });
 
+test("a resolver that answers no more, too much, elsewhere or not at all ends in an error, and in time", async () => {
+  const asked = [];
+  const answer = (make) => {
+    globalThis.fetch = async (_url, init) => {
+      asked.push(init);
+      return make(init);
+    };
+    return resolveOverHttps("https://dns.example/dns-query")("www.example");
+  };
+  await assert.rejects(
+    answer(() => new Response(`{"Answer":[${'{"type":1,"data":"1.1.1.1"},'.repeat(10_000)}null]}`)),
+    /`dns.example` answered more than 131072 bytes/,
+  );
+  await assert.rejects(
+    answer(() => new Response(null, { status: 302, headers: { location: "https://elsewhere.example/" } })),
+    /`dns.example` answered 302/,
+  );
+  for (const init of asked) {
+    assert.equal(init.redirect, "manual");
+    assert.ok(init.signal instanceof AbortSignal, "it ends in time");
+  }
+});
+
+test("a name that nobody resolves is given up: with the request's time, its signal, and where it is only judged", async (t) => {
+  network({});
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => clearInterval(alive));
+  const resolve = () => new Promise(() => {});
+  const guard = new TargetGuard({ ...open, resolve, timeout: 30 });
+  await assert.rejects(guard.fetch("https://a.example/"), { name: "TimeoutError" });
+  const controller = new AbortController();
+  const left = new TargetGuard({ ...open, resolve }).fetch("https://a.example/", {
+    signal: controller.signal,
+  });
+  controller.abort(new Error("away"));
+  await assert.rejects(left, { message: "away" });
+  t.mock.method(AbortSignal, "timeout", (ms) => AbortSignal.abort(new Error(`after ${ms} ms`)));
+  await assert.rejects(guard.admitResolved("https://a.example/"), { message: "after 10000 ms" });
+});
+
 test("an option that is none is told at construction", () => {
   for (const [options, message] of [
     [{ allow: "example.com" }, /`allow` to be an array of hosts/],
