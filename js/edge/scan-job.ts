@@ -3,12 +3,12 @@
 import type { PluginResult } from "../scan/types.js";
 import { ScanJournal } from "./scan-journal.js";
 import type { ScanPlan, ShardMessage, ShardWord } from "./scan-plan.js";
-import type { Sql } from "./scan-shards.js";
+import type { SqlStorage } from "./scan-shards.js";
+import { streamed } from "./streamed.js";
 
 /** What is needed of the state of a Durable Object. */
 export interface ScanJobState {
-  storage: {
-    sql: Sql;
+  storage: SqlStorage & {
     setAlarm(at: number): Promise<void>;
     deleteAlarm(): Promise<void>;
     deleteAll(): Promise<void>;
@@ -27,6 +27,8 @@ export interface ScanJobEnvironment {
 
 /** Who watches hears at least that often from us, so that nobody on the way takes the connection for dead. */
 const SILENCE_MS = 15_000;
+/** A queue that has not answered by then is asked again: what was sent may come twice. */
+const SEND_MS = 30_000;
 
 /**
  * One scan of many shards. Export it from your worker and name it in `wrangler.jsonc` among `new_sqlite_classes`; the queue that it tells of
@@ -47,13 +49,14 @@ export class ScanJobObject {
   readonly #watchers = new Set<() => void>();
   #journal: ScanJournal;
   #alarmAt = Number.POSITIVE_INFINITY;
-  #isSending = false;
+  /** Until when one waits for the queue. */
+  #sendsUntil = 0;
   #unsent = 0;
 
   constructor(state: ScanJobState, env: ScanJobEnvironment) {
     this.#storage = state.storage;
     this.#queue = env.SCAN_QUEUE;
-    this.#journal = new ScanJournal(state.storage.sql);
+    this.#journal = new ScanJournal(state.storage);
   }
 
   /** Answers `scanHandler` and `queueConsumer`. */
@@ -67,11 +70,19 @@ export class ScanJobObject {
       return pathname === "/claim" ? Response.json({ kind: "over" }) : new Response(null, { status: 404 });
     switch (`${request.method} ${pathname}`) {
       case "GET /status":
+        // Should the alarm ever be lost, whoever looks sets it again.
+        this.#wake();
         return Response.json(this.#journal.status(Date.now()));
       case "GET /events":
         return this.#events(request.headers.get("last-event-id"));
       case "GET /report":
-        return this.#report();
+        return new Response(streamed(this.#journal.report()), {
+          headers: { "content-type": "application/json" },
+        });
+      case "GET /lines":
+        return new Response(streamed(this.#journal.reportLines()), {
+          headers: { "content-type": "application/x-ndjson; charset=utf-8" },
+        });
       case "DELETE /":
         return this.#delete();
       default:
@@ -132,40 +143,44 @@ export class ScanJobObject {
     await this.#storage.deleteAlarm();
     await this.#storage.deleteAll();
     this.#alarmAt = Number.POSITIVE_INFINITY;
-    this.#journal = new ScanJournal(this.#storage.sql);
+    this.#journal = new ScanJournal(this.#storage);
     this.#tell();
   }
 
   /** Sends what waits to be sent. */
   async #send(): Promise<void> {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    try {
-      for (;;) {
-        const shards = this.#journal.send(Date.now());
-        const job = this.#journal.plan?.id;
-        if (shards.length === 0 || job === undefined) break;
-        // If this ends on the way, the alarm begins again.
-        this.#wake();
-        try {
-          await this.#queue.sendBatch(shards.map((shard) => ({ body: { job, shard }, contentType: "json" })));
-          this.#unsent = 0;
-        } catch {
-          this.#unsent += 1;
-          this.#journal.notSent(shards, Date.now() + Math.min(30_000, 500 * 2 ** this.#unsent));
-        }
-      }
-    } finally {
-      this.#isSending = false;
+    for (let shards = this.#toSend(); shards.length > 0; shards = this.#toSend()) {
+      const job = this.#journal.plan?.id as string;
+      const until = Date.now() + SEND_MS;
+      this.#sendsUntil = until;
+      // If this ends on the way, the alarm begins again.
       this.#wake();
+      try {
+        await this.#queue.sendBatch(shards.map((shard) => ({ body: { job, shard }, contentType: "json" })));
+        this.#unsent = 0;
+      } catch {
+        this.#unsent += 1;
+        if (this.#journal.plan !== undefined)
+          this.#journal.notSent(shards, Date.now() + Math.min(30_000, 500 * 2 ** this.#unsent));
+      }
+      // It took so long that another has begun.
+      if (this.#sendsUntil !== until) return;
+      this.#sendsUntil = 0;
     }
+    this.#wake();
+  }
+
+  /** Nothing while somebody else waits for the queue. */
+  #toSend(): number[] {
+    const now = Date.now();
+    return this.#journal.plan === undefined || now < this.#sendsUntil ? [] : this.#journal.send(now);
   }
 
   /** An alarm that comes too early does nothing; so it is only moved to come earlier. */
   #wake(): void {
     if (this.#journal.plan === undefined) return;
     const now = Date.now();
-    const at = Math.max(this.#journal.nextDeadline, now + 1);
+    const at = Math.max(this.#journal.nextDeadline, this.#sendsUntil, now + 1);
     if (this.#alarmAt > now && this.#alarmAt <= at) return;
     this.#alarmAt = at;
     void this.#storage.setAlarm(this.#alarmAt);
@@ -215,14 +230,15 @@ export class ScanJobObject {
   #textSince(seen: number): { events: string; seen: number; isEnd: boolean } {
     const journal = this.#journal;
     if (journal.plan === undefined) return { events: "", seen, isEnd: true };
-    const entries = journal.since(seen, 200);
+    const entries = journal.since(seen);
     let events = "";
     for (const { seq, kind, json } of entries) {
       const value = JSON.parse(json) as object;
       events += event(seq, kind, kind === "result" ? { result: value } : value);
     }
     const last = entries.at(-1)?.seq ?? seen;
-    const isEnd = journal.isOver && journal.since(last, 1).length === 0;
+    // Once it is over nothing is added.
+    const isEnd = journal.isOver && entries.length === 0;
     const at = Date.now();
     const { state, done, total, targets, targetsDone, shards, eta } = journal.status(at);
     if (entries.length > 0)
@@ -243,19 +259,6 @@ export class ScanJobObject {
     clearTimeout(timer);
     this.#watchers.delete(watcher);
     return changed;
-  }
-
-  #report(): Response {
-    const encoder = new TextEncoder();
-    const pieces = this.#journal.report();
-    const body = new ReadableStream<Uint8Array>({
-      pull(controller) {
-        const { value, done } = pieces.next();
-        if (done) controller.close();
-        else controller.enqueue(encoder.encode(value));
-      },
-    });
-    return new Response(body, { headers: { "content-type": "application/json" } });
   }
 }
 

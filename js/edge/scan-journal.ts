@@ -1,15 +1,9 @@
 /** The truth about one scan: its plan, its shards and every result, in SQLite. Time is an argument; nothing waits in here. */
 
 import type { Level, PluginResult, Report } from "../scan/types.js";
-import {
-  type Claim,
-  neverRan,
-  type RefusedTarget,
-  type ScanPlan,
-  type ShardWord,
-  shardsOf,
-} from "./scan-plan.js";
-import { FRUITLESS, FRUITLESS_ALONE, ScanShards, type Sql } from "./scan-shards.js";
+import { type Claim, neverRan, type ScanPlan, type ShardWord, shardsOf } from "./scan-plan.js";
+import { type JournalEntry, ScanRows } from "./scan-rows.js";
+import { FRUITLESS, FRUITLESS_ALONE, ScanShards, type Sql, type SqlStorage } from "./scan-shards.js";
 
 /** How far a scan is. */
 export interface ScanStatus {
@@ -31,49 +25,52 @@ export interface ScanStatus {
   summary: Report["summary"];
 }
 
-/** One thing that happened, by its number. */
-export interface JournalEntry {
-  seq: number;
-  kind: "refused" | "result";
-  json: string;
-}
-
-/** What changes while a scan runs; one row. */
+/**
+ * What changes while a scan runs; one row. Whatever is asked often is counted here when it is written, in one transaction with it, since a journal
+ * is too long to be counted.
+ */
 interface Standing {
   state: ScanStatus["state"];
   finished: number | null;
   done: number;
   targetsDone: number;
+  shardsDone: number;
   reachable: number;
   runs: Report["summary"]["runs"];
   findings: Report["summary"]["findings"];
 }
 
-type Plan = Omit<ScanPlan, "refused">;
+/** What never changes; its targets and what was refused are rows of their own. */
+interface Plan extends Omit<ScanPlan, "refused"> {
+  counts: { targets: number; refused: number; shards: number };
+}
 
 /** The longest result that is kept, in bytes: a row holds 2 MB. */
 const LONGEST_RESULT = 1_000_000;
-
-/** About how many characters of results are in memory at once. */
-const PIECE = 1_000_000;
 
 const SCHEMA = `${ScanShards.SCHEMA}
 CREATE TABLE kept (key TEXT PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE target (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, shard INTEGER NOT NULL, todo INTEGER NOT NULL);
 CREATE INDEX target_by_shard ON target (shard, todo);
 CREATE TABLE journal (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, position INTEGER, plugin TEXT, json TEXT NOT NULL, UNIQUE (position, plugin)
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, position INTEGER, plugin TEXT, bytes INTEGER NOT NULL, json TEXT NOT NULL,
+  UNIQUE (position, plugin)
 );`;
 
+/** Each word to it is written whole, or not at all. */
 export class ScanJournal {
+  readonly #storage: SqlStorage;
   readonly #sql: Sql;
   readonly #shards: ScanShards;
+  readonly #read: ScanRows;
   #plan: Plan | undefined;
   #standing: Standing | undefined;
 
-  constructor(sql: Sql) {
-    this.#sql = sql;
-    this.#shards = new ScanShards(sql);
+  constructor(storage: SqlStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#shards = new ScanShards(storage.sql);
+    this.#read = new ScanRows(storage.sql);
     const [table] = this.#rows("SELECT name FROM sqlite_master WHERE name = 'kept'");
     if (table === undefined) return;
     this.#plan = this.#kept<Plan>("plan");
@@ -91,27 +88,49 @@ export class ScanJournal {
   /** Begins; a plan that comes twice begins once. */
   begin(plan: ScanPlan, now: number): void {
     if (this.#plan !== undefined) return;
-    this.#sql.exec(SCHEMA);
     const { refused, ...rest } = plan;
-    const { targets } = plan.report;
-    const places = new Map(targets.map((target, position) => [target, position]));
-    for (const [shard, those] of shardsOf(targets, plan.shard).entries()) {
-      this.#shards.add(shard, now);
-      for (const target of those)
-        this.#sql.exec(
-          "INSERT INTO target VALUES (?, ?, ?, ?)",
-          places.get(target),
-          target,
-          shard,
-          plan.report.plugins.length,
-        );
-    }
-    for (const each of refused)
-      this.#sql.exec("INSERT INTO journal (kind, json) VALUES ('refused', ?)", JSON.stringify(each));
-    this.#plan = { ...rest, report: { ...rest.report, targets: [], results: [], started: now } };
-    this.#keep("plan", this.#plan);
-    const { runs, findings } = plan.report.summary;
-    this.#stand({ state: "running", finished: null, done: 0, targetsDone: 0, reachable: 0, runs, findings });
+    const { targets, plugins, summary } = plan.report;
+    const shards = shardsOf(targets, plan.shard);
+    const counts = { targets: targets.length, refused: refused.length, shards: shards.length };
+    const begun: Plan = {
+      ...rest,
+      counts,
+      report: { ...rest.report, targets: [], results: [], started: now },
+    };
+    const { runs, findings } = summary;
+    const standing: Standing = {
+      state: "running",
+      finished: null,
+      done: 0,
+      targetsDone: 0,
+      shardsDone: 0,
+      reachable: 0,
+      runs,
+      findings,
+    };
+    this.#storage.transactionSync(() => {
+      this.#sql.exec(SCHEMA);
+      const places = new Map(targets.map((target, position) => [target, position]));
+      for (const [shard, those] of shards.entries()) {
+        this.#shards.add(shard, now);
+        for (const target of those)
+          this.#sql.exec(
+            "INSERT INTO target VALUES (?, ?, ?, ?)",
+            places.get(target),
+            target,
+            shard,
+            plugins.length,
+          );
+      }
+      for (const each of refused) {
+        const { json, bytes } = written(each);
+        this.#sql.exec("INSERT INTO journal (kind, bytes, json) VALUES ('refused', ?, ?)", bytes, json);
+      }
+      this.#keep("plan", begun);
+      this.#keep("standing", standing);
+    });
+    this.#plan = begun;
+    this.#standing = standing;
   }
 
   /** The shards that somebody must be told of; they count as sent. */
@@ -127,33 +146,34 @@ export class ScanJournal {
   /** Gives a shard to a consumer, for as long as it goes on to say something. Asked twice, it is the same. */
   claim({ shard, holder }: ShardWord, now: number): Claim {
     const { plan } = this.#begun;
-    const at = this.#shards.at(shard);
-    if (this.isOver || at === undefined || at.state === "done") return { kind: "over" };
-    const isHeld = at.state === "held";
-    if (isHeld && at.holder !== holder && at.due > now) return { kind: "held" };
-    let fruitless = at.fruitless + (isHeld && at.holder === holder ? 0 : 1);
-    let todo = this.#todo(shard);
-    while (fruitless > FRUITLESS && todo[0] !== undefined) {
-      const error = at.error ?? "it fell silent";
-      this.#fail(todo[0].name, `Its consumer ended ${FRUITLESS} times without a result: ${error}`, now);
-      fruitless = FRUITLESS_ALONE + 1;
-      todo = this.#todo(shard);
-    }
-    if (todo.length === 0) {
-      this.finish({ shard, holder }, now);
-      return { kind: "over" };
-    }
-    if (fruitless > FRUITLESS_ALONE) todo = todo.slice(0, 1);
-    this.#shards.hold(shard, holder, fruitless, now + plan.lease);
-    const targets = todo.map(({ name }) => name);
-    const results = todo.flatMap(({ position }) =>
-      this.#rows("SELECT json FROM journal WHERE position = ?", position).map(
-        ({ json }) => JSON.parse(json as string) as PluginResult,
-      ),
-    );
-    const { plugins } = plan.report;
-    const report = { ...plan.report, targets, results };
-    return { kind: "granted", lease: plan.lease, plugins, levels: plan.levels, targets, report };
+    return this.#atomically((standing) => {
+      const at = this.#shards.at(shard);
+      if (this.isOver || at === undefined || at.state === "done") return { kind: "over" };
+      const isHeld = at.state === "held";
+      if (isHeld && at.holder !== holder && at.due > now) return { kind: "held" };
+      let fruitless = at.fruitless + (isHeld && at.holder === holder ? 0 : 1);
+      let todo = this.#todo(shard);
+      while (fruitless > FRUITLESS && todo[0] !== undefined) {
+        const error = at.error ?? "it fell silent";
+        this.#fail(
+          standing,
+          todo[0].name,
+          `Its consumer ended ${FRUITLESS} times without a result: ${error}`,
+          now,
+        );
+        fruitless = FRUITLESS_ALONE + 1;
+        todo = this.#todo(shard);
+      }
+      if (todo.length === 0) {
+        this.#finish(standing, shard, now);
+        return { kind: "over" };
+      }
+      this.#shards.hold(shard, holder, fruitless, now + plan.lease);
+      const { targets, results } = this.#known(fruitless > FRUITLESS_ALONE ? todo.slice(0, 1) : todo);
+      const { plugins } = plan.report;
+      const report = { ...plan.report, targets, results };
+      return { kind: "granted", lease: plan.lease, plugins, levels: plan.levels, targets, report };
+    });
   }
 
   /**
@@ -162,24 +182,24 @@ export class ScanJournal {
    */
   record({ shard, holder }: ShardWord, results: readonly PluginResult[], now: number): boolean {
     if (this.isOver) return false;
-    const news = results.filter((result) => this.#append(result)).length;
-    if (news > 0) {
-      this.#stand(this.#begun.standing);
-      this.#shards.bearsFruit(shard);
-    }
-    return this.#shards.extend(shard, holder, now + this.#begun.plan.lease);
+    return this.#atomically((standing) => {
+      const news = results.filter((result) => this.#append(standing, result)).length;
+      if (news > 0) this.#shards.bearsFruit(shard);
+      return this.#shards.extend(shard, holder, now + this.#begun.plan.lease);
+    });
   }
 
-  /** The consumer is through: true if nothing of the shard is left. */
+  /** The consumer is through with what it was given: true if nothing of the shard is left. */
   finish({ shard, holder }: ShardWord, now: number): boolean {
     if (this.isOver) return true;
-    if (this.#todo(shard).length > 0) {
+    return this.#atomically((standing) => {
+      if (this.#todo(shard).length === 0) {
+        this.#finish(standing, shard, now);
+        return true;
+      }
       this.#shards.release(shard, holder, now, null);
       return false;
-    }
-    this.#shards.finish(shard);
-    if (this.#shards.areDone) this.#stand({ ...this.#begun.standing, state: "done", finished: now });
-    return true;
+    });
   }
 
   /** The consumer failed. The shard waits longer each time. */
@@ -191,7 +211,8 @@ export class ScanJournal {
   }
 
   cancel(now: number): void {
-    if (!this.isOver) this.#stand({ ...this.#begun.standing, state: "cancelled", finished: now });
+    if (this.isOver) return;
+    this.#atomically((standing) => Object.assign(standing, { state: "cancelled", finished: now }));
   }
 
   /** When something must be done although nobody asks. */
@@ -209,12 +230,10 @@ export class ScanJournal {
 
   status(now: number): ScanStatus {
     const { plan, standing } = this.#begun;
-    const [{ targets }] = this.#rows("SELECT COUNT(*) AS targets FROM target") as [{ targets: number }];
-    const [{ refused }] = this.#rows("SELECT COUNT(*) AS refused FROM journal WHERE kind = 'refused'") as [
-      { refused: number },
-    ];
+    const { targets, refused, shards } = plan.counts;
     const total = targets * plan.report.plugins.length;
     const elapsed = now - plan.report.started;
+    const running = this.#shards.held;
     return {
       id: plan.id,
       state: standing.state,
@@ -225,77 +244,70 @@ export class ScanJournal {
       total,
       targets,
       targetsDone: standing.targetsDone,
-      shards: this.#shards.counts(),
+      shards: { waiting: shards - running - standing.shardsDone, running, done: standing.shardsDone },
       refused,
       eta: this.isOver
         ? 0
         : standing.done === 0
           ? null
           : Math.round((elapsed / standing.done) * (total - standing.done)),
-      summary: this.#summary(targets),
+      summary: this.#summary(),
     };
   }
 
-  /** What happened after the entry of this number, in its order. */
-  since(seq: number, limit: number): JournalEntry[] {
-    return this.#piece(
-      (columns) => `SELECT ${columns} FROM journal WHERE seq > ? ORDER BY seq`,
-      "seq, kind, json",
-      limit,
-      seq,
-    ) as unknown as JournalEntry[];
+  /** What happened after the entry of this number, in its order: nothing if that was the last. */
+  since(seq: number): JournalEntry[] {
+    return this.#read.since(seq);
   }
 
   /** The report in pieces of its JSON, as it stands at the first of them. */
   *report(): Generator<string, void, undefined> {
-    const { plan, standing } = this.#begun;
-    const names = this.#rows("SELECT name FROM target ORDER BY position").map(({ name }) => name as string);
-    const refused = this.#rows("SELECT json FROM journal WHERE kind = 'refused' ORDER BY seq").map(
-      ({ json }) => JSON.parse(json as string) as RefusedTarget,
-    );
-    const { results: _, ...empty } = plan.report;
-    const head = {
-      ...empty,
-      finished: standing.finished,
-      complete: standing.state === "done",
-      targets: names,
-      invalid: refused.map(({ target, message }) => ({ input: target, message, line: null })),
-      summary: this.#summary(names.length),
-      results: [],
-    };
-    const [{ last }] = this.#rows("SELECT COALESCE(MAX(seq), 0) AS last FROM journal") as [{ last: number }];
     // `results` stands last, so that what follows is appended.
-    yield JSON.stringify(head).slice(0, -"]}".length);
-    let place: [number, string] = [-1, ""];
-    for (let isFirst = true; ; isFirst = false) {
-      const rows = this.#piece(
-        (columns) =>
-          `SELECT ${columns} FROM journal WHERE (position, plugin) > (?, ?) AND seq <= ? ORDER BY position, plugin`,
-        "position, plugin, json",
-        200,
-        ...place,
-        last,
-      );
-      const end = rows.at(-1);
-      if (end === undefined) break;
-      yield (isFirst ? "" : ",") + rows.map(({ json }) => json).join(",");
-      place = [end.position as number, end.plugin as string];
+    yield JSON.stringify(this.#head()).slice(0, -"]}".length);
+    let before = "";
+    for (const results of this.#read.results()) {
+      yield before + results.join(",");
+      before = ",";
     }
     yield "]}";
   }
 
-  /** Appends a result that is the first of its target and plugin, and counts it. */
-  #append(result: PluginResult): boolean {
+  /** The same a line a result, after a line with everything else. */
+  *reportLines(): Generator<string, void, undefined> {
+    yield `${JSON.stringify({ type: "report", report: this.#head() })}\n`;
+    for (const results of this.#read.results())
+      yield results.map((json) => `{"type":"result","result":${json}}\n`).join("");
+  }
+
+  #head(): Report {
     const { plan, standing } = this.#begun;
+    const { results: _, ...empty } = plan.report;
+    return {
+      ...empty,
+      finished: standing.finished,
+      complete: standing.state === "done",
+      targets: this.#read.names(),
+      invalid: this.#read
+        .refused(plan.counts.refused)
+        .map(({ target, message }) => ({ input: target, message, line: null })),
+      summary: this.#summary(),
+      results: [],
+    };
+  }
+
+  /** Appends a result that is the first of its target and plugin, and counts it. */
+  #append(standing: Standing, result: PluginResult): boolean {
+    const { plan } = this.#begun;
     const { plugin } = result;
     if (plan.levels[plugin] === undefined) return false;
     const [target] = this.#rows("SELECT position FROM target WHERE name = ?", result.target);
     if (target === undefined) return false;
     const kept = keepable(result);
     const [appended] = this.#rows(
-      "INSERT OR IGNORE INTO journal (kind, position, plugin, json) VALUES ('result', ?, ?, ?) RETURNING seq",
+      "INSERT OR IGNORE INTO journal (kind, position, plugin, bytes, json) VALUES ('result', ?, ?, ?, ?) RETURNING seq",
       target.position,
       plugin,
+      kept.bytes,
       kept.json,
     );
     if (appended === undefined) return false;
@@ -311,10 +323,29 @@ export class ScanJournal {
     return true;
   }
 
-  #fail(target: string, error: string, now: number): void {
+  #fail(standing: Standing, target: string, error: string, now: number): void {
     for (const [plugin, level] of Object.entries(this.#begun.plan.levels))
-      this.#append(neverRan(target, plugin, level as Level, now, error));
-    this.#stand(this.#begun.standing);
+      this.#append(standing, neverRan(target, plugin, level as Level, now, error));
+  }
+
+  /** Nothing of the shard is left. With the last of them the scan is done. */
+  #finish(standing: Standing, shard: number, now: number): void {
+    if (this.#shards.finish(shard)) standing.shardsDone += 1;
+    if (standing.shardsDone < this.#begun.plan.counts.shards) return;
+    standing.state = "done";
+    standing.finished = now;
+  }
+
+  /** What of a shard is given at once. What is left out comes with the next claim. */
+  #known(todo: readonly { position: number; name: string }[]): {
+    targets: string[];
+    results: PluginResult[];
+  } {
+    const { targets, results } = this.#read.known(todo);
+    return {
+      targets: targets.map(({ name }) => name),
+      results: results.map((json) => JSON.parse(json) as PluginResult),
+    };
   }
 
   #todo(shard: number): { position: number; name: string }[] {
@@ -324,9 +355,10 @@ export class ScanJournal {
     ) as { position: number; name: string }[];
   }
 
-  #summary(targets: number): Report["summary"] {
-    const { reachable, runs, findings } = this.#begun.standing;
-    return { targets, reachable, runs, findings };
+  #summary(): Report["summary"] {
+    const { plan, standing } = this.#begun;
+    const { reachable, runs, findings } = standing;
+    return { targets: plan.counts.targets, reachable, runs, findings };
   }
 
   get #begun(): { plan: Plan; standing: Standing } {
@@ -334,9 +366,17 @@ export class ScanJournal {
     return { plan: this.#plan, standing: this.#standing };
   }
 
-  #stand(standing: Standing): void {
+  /** What is written stands, and is counted, only if all of it is. */
+  #atomically<T>(work: (standing: Standing) => T): T {
+    const before = this.#begun.standing;
+    const standing = structuredClone(before);
+    const result = this.#storage.transactionSync(() => {
+      const result = work(standing);
+      if (JSON.stringify(standing) !== JSON.stringify(before)) this.#keep("standing", standing);
+      return result;
+    });
     this.#standing = standing;
-    this.#keep("standing", standing);
+    return result;
   }
 
   #keep(key: string, value: object): void {
@@ -352,34 +392,20 @@ export class ScanJournal {
     return JSON.parse(row?.json as string) as T;
   }
 
-  /** The first rows of a query, as many as together are not too long. */
-  #piece(
-    query: (columns: string) => string,
-    columns: string,
-    limit: number,
-    ...values: unknown[]
-  ): Record<string, unknown>[] {
-    const lengths = this.#rows(`${query("LENGTH(json) AS length")} LIMIT ${limit}`, ...values);
-    let rows = 0;
-    let sum = 0;
-    for (const { length } of lengths as { length: number }[]) {
-      sum += length;
-      if (rows > 0 && sum > PIECE) break;
-      rows += 1;
-    }
-    return rows === 0 ? [] : this.#rows(`${query(columns)} LIMIT ${rows}`, ...values);
-  }
-
   #rows(query: string, ...values: unknown[]): Record<string, unknown>[] {
     return this.#sql.exec(query, ...values).toArray();
   }
 }
 
-function keepable(result: PluginResult): { result: PluginResult; json: string } {
-  const json = JSON.stringify(result);
-  const bytes = new TextEncoder().encode(json).length;
-  if (bytes <= LONGEST_RESULT) return { result, json };
+function written(value: object): { json: string; bytes: number } {
+  const json = JSON.stringify(value);
+  return { json, bytes: new TextEncoder().encode(json).length };
+}
+
+function keepable(result: PluginResult): { result: PluginResult; json: string; bytes: number } {
+  const { json, bytes } = written(result);
+  if (bytes <= LONGEST_RESULT) return { result, json, bytes };
   const { target, plugin, level, start } = result;
   const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${bytes} bytes`);
-  return { result: short, json: JSON.stringify(short) };
+  return { result: short, ...written(short) };
 }

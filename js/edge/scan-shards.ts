@@ -5,6 +5,13 @@ export interface Sql {
   exec(query: string, ...values: unknown[]): { toArray(): Record<string, unknown>[] };
 }
 
+/** What is needed of the storage of a Durable Object to keep something whole. */
+export interface SqlStorage {
+  sql: Sql;
+  /** All that `work` writes or, if it throws, nothing. */
+  transactionSync<T>(work: () => T): T;
+}
+
 /** One shard. */
 export interface Shard {
   /** `waiting` to be sent, `sent` to the queue, `held` by a consumer, `done`. */
@@ -123,25 +130,29 @@ CREATE INDEX shard_by_due ON shard (state, due);`;
     );
   }
 
-  finish(number: number): void {
-    this.#rows("UPDATE shard SET state = 'done' WHERE number = ?", number);
+  /** Nothing of it is left: whether that is news. */
+  finish(number: number): boolean {
+    return (
+      this.#rows(
+        "UPDATE shard SET state = 'done' WHERE number = ? AND state <> 'done' RETURNING number",
+        number,
+      ).length > 0
+    );
   }
 
-  get areDone(): boolean {
-    return this.#rows("SELECT number FROM shard WHERE state <> 'done' LIMIT 1").length === 0;
-  }
-
-  /** The next moment at which something must be done about one. */
+  /** The next moment at which something must be done about one: the first row of each state in the index. */
   get nextDue(): number {
-    const [row] = this.#rows("SELECT MIN(due) AS due FROM shard WHERE state <> 'done'");
-    return (row?.due as number | null) ?? Number.POSITIVE_INFINITY;
+    const dues = ["waiting", "sent", "held"].map((state) => {
+      const [row] = this.#rows("SELECT MIN(due) AS due FROM shard WHERE state = ?", state);
+      return (row?.due as number | null) ?? Number.POSITIVE_INFINITY;
+    });
+    return Math.min(...dues);
   }
 
-  counts(): { waiting: number; running: number; done: number } {
-    const counts = { waiting: 0, sent: 0, held: 0, done: 0 };
-    for (const { state, n } of this.#rows("SELECT state, COUNT(*) AS n FROM shard GROUP BY state"))
-      counts[state as Shard["state"]] = n as number;
-    return { waiting: counts.waiting + counts.sent, running: counts.held, done: counts.done };
+  /** How many consumers are at work: no more rows than there are of those. */
+  get held(): number {
+    const [row] = this.#rows("SELECT COUNT(*) AS held FROM shard WHERE state = 'held'");
+    return row?.held as number;
   }
 
   #rows(query: string, ...values: unknown[]): Record<string, unknown>[] {

@@ -3,9 +3,28 @@
 import { ScanJobObject as Base, queueConsumer, scanHandler } from "tidegate/edge";
 import { Scanner, toCsv } from "tidegate/scan";
 
+/** Statements that were begun, of those that count a result. */
+let counted = 0;
+
+/** The storage of an object, of which one statement in a hundred fails midway in a word of several. */
+function failing({ storage }) {
+  return {
+    sql: {
+      exec(query, ...values) {
+        if (query.startsWith("UPDATE target") && (counted += 1) % 101 === 0) throw new Error("the disk failed");
+        return storage.sql.exec(query, ...values);
+      },
+    },
+    transactionSync: (work) => storage.transactionSync(work),
+    setAlarm: (at) => storage.setAlarm(at),
+    deleteAlarm: () => storage.deleteAlarm(),
+    deleteAll: () => storage.deleteAll(),
+  };
+}
+
 export class ScanJobObject extends Base {
   constructor(state, env) {
-    super(state, env);
+    super({ storage: failing(state) }, env);
     this.state = state;
   }
 
