@@ -11,7 +11,8 @@ function failing({ storage }) {
   return {
     sql: {
       exec(query, ...values) {
-        if (query.startsWith("UPDATE target") && (counted += 1) % 101 === 0) throw new Error("the disk failed");
+        if (query.startsWith("UPDATE target") && (counted += 1) % 101 === 0)
+          throw new Error("the disk failed");
         return storage.sql.exec(query, ...values);
       },
     },
