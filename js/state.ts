@@ -12,11 +12,11 @@ import { bindings } from "./generated/store_bg.js";
 import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
 import { waitsFor } from "./kin.js";
 import { attach } from "./kin-graph.js";
-import { reportError } from "./log.js";
 import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { StateNames } from "./state-names.js";
+import { Subscribers } from "./state-subscribers.js";
 import {
   parseTold,
   type StateChange,
@@ -27,7 +27,8 @@ import {
   type Versioned,
   type WaitForOptions,
 } from "./state-terms.js";
-import { area, ask, hold, open, register, settle } from "./store.js";
+import { StateWaiters } from "./state-waiters.js";
+import { area, ask, open, register, settle } from "./store.js";
 
 export type {
   StateChange,
@@ -37,26 +38,6 @@ export type {
   Versioned,
   WaitForOptions,
 } from "./state-terms.js";
-
-type Listener<V> = (change: StateChange<V>) => void;
-
-interface Subscription<V> {
-  readonly id: number;
-  readonly fn: Listener<V>;
-  ticket: number;
-}
-
-/** Somebody who waits: for a value, or for the turn to try an update again. */
-interface Waiter {
-  readonly id: number;
-  /** Whether it has what it waited for. */
-  look(why: number): boolean;
-  readonly reject: (reason: unknown) => void;
-  readonly timeout: number;
-  readonly unwatch: () => void;
-  /** Asks anew. */
-  readonly again: () => void;
-}
 
 /**
  * Entries by key, each with a version that a write may insist on.
@@ -86,11 +67,22 @@ export class VersionedState<V> implements Handle {
     ask(() => bindings.state_join(this.#id, key, prefix));
   });
   readonly #entries: (Versioned<V> | undefined)[] = [];
-  readonly #subscriptions = new Set<Subscription<V>>();
-  #listeners = new Map<number, Listener<V>>();
-  readonly #waiters = new Map<number, Waiter>();
+  readonly #subscribers = new Subscribers<V>(
+    () => this.#id,
+    (id) => this.#ticket(ask(() => bindings.state_subscribe(this.#id, id))),
+    (id, version) => this.#changeOf(id, version),
+  );
+  readonly #waiters = new StateWaiters(
+    this,
+    () => this.#id,
+    (ticket, { id, reject }, reason) => {
+      ask(() => bindings.state_leave(this.#id, ticket));
+      reject(reason);
+      this.#settle();
+      this.#forgetIfIdle(id);
+    },
+  );
   #size = 0;
-  #telling = false;
   // Versions of the machines before the last trap: those of the present one are added to it.
   #base = 0;
   #newest = 0;
@@ -214,13 +206,9 @@ export class VersionedState<V> implements Handle {
       typeof keyOrPrefix === "string"
         ? this.#names.key(keyOrPrefix)
         : this.#names.prefix(text("prefix", object("keyOrPrefix", keyOrPrefix)?.prefix));
-    const subscription: Subscription<V> = { id, fn, ticket: 0 };
-    this.#listen(subscription);
-    this.#subscriptions.add(subscription);
+    const subscription = this.#subscribers.add(id, fn);
     const leave = () => {
-      if (!this.#subscriptions.delete(subscription)) return;
-      this.#listeners.delete(subscription.ticket);
-      ask(() => bindings.state_leave(this.#id, subscription.ticket));
+      if (!this.#subscribers.delete(subscription)) return;
       this.#settle();
       this.#forgetIfIdle(id);
     };
@@ -283,7 +271,7 @@ export class VersionedState<V> implements Handle {
       }
     };
     const waiter = { id, look, reject, timeout, again };
-    this.#wait(ticket, waiter, signal, told && this.#tellWait(ticket, key, told));
+    this.#waiters.enter(ticket, waiter, signal, told && this.#tellWait(ticket, key, told));
     this.#settle();
   }
 
@@ -318,22 +306,18 @@ export class VersionedState<V> implements Handle {
 
   /** Takes every subscriber away. */
   [dispose](): void {
-    for (const subscription of this.#subscriptions) {
-      ask(() => bindings.state_leave(this.#id, subscription.ticket));
-    }
-    this.#subscriptions.clear();
-    this.#listeners.clear();
+    this.#subscribers.clear();
     this.#settle();
   }
 
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
-    const waiter = this.#waiters.get(ticket);
+    const waiter = this.#waiters.find(ticket);
     if (waiter === undefined) return;
     try {
       if (why === GRANTED || why === READY) {
         if (!waiter.look(why)) return;
-        this.#leave(ticket);
+        this.#waiters.leave(ticket);
         this.#forgetIfIdle(waiter.id);
         return;
       }
@@ -342,15 +326,14 @@ export class VersionedState<V> implements Handle {
       waiter.reject(error);
       ask(() => bindings.state_leave(this.#id, ticket));
     }
-    this.#leave(ticket);
+    this.#waiters.leave(ticket);
     this.#forgetIfIdle(waiter.id);
   }
 
   /** @internal Who waits is not there any more, as far as anybody can tell. */
   forsake(ticket: number): (() => void) | undefined {
-    const waiter = this.#waiters.get(ticket);
+    const waiter = this.#waiters.leave(ticket);
     if (waiter === undefined) return undefined;
-    this.#leave(ticket);
     ask(() => bindings.state_leave(this.#id, ticket));
     this.#settle();
     this.#forgetIfIdle(waiter.id);
@@ -365,8 +348,7 @@ export class VersionedState<V> implements Handle {
 
   /** @internal Starts again after a trap with the same values, under versions above all that there were. */
   rebuild(error: RuntimeTrapError): () => void {
-    const waiters = [...this.#waiters.values()];
-    this.#waiters.clear();
+    const waiters = this.#waiters.clear();
     this.#trap = error;
     this.#base = this.#newest;
     this.#id = ask(() => bindings.state_open(this.#attempts));
@@ -378,8 +360,7 @@ export class VersionedState<V> implements Handle {
       this.#newest = version;
       this.#entries[id] = { value, version };
     }
-    this.#listeners = new Map();
-    for (const subscription of this.#subscriptions) this.#listen(subscription);
+    this.#subscribers.renew();
     this.#names.joinAll();
     return () => {
       for (const waiter of waiters) {
@@ -399,37 +380,16 @@ export class VersionedState<V> implements Handle {
     return written;
   }
 
-  /** Tells the subscribers, then wakes those who wait. An inner write leaves its changes in the line for the outermost. */
+  /** Tells the subscribers, then wakes those who wait. */
   #settle(): void {
-    if (!this.#telling && this.#listeners.size > 0) {
-      this.#telling = true;
-      try {
-        for (;;) {
-          const ticket = ask(() => bindings.state_change(this.#id));
-          if (ticket < 0) break;
-          this.#tell(ticket, area()[LIST] as number, area()[LIST + 1] as number);
-        }
-      } finally {
-        this.#telling = false;
-      }
-    }
+    this.#subscribers.tell();
     settle();
   }
 
-  #tell(ticket: number, id: number, version: number): void {
+  #changeOf(id: number, version: number): StateChange<V> | undefined {
     const key = this.#names.keyOf(id);
-    if (key === undefined) return;
-    const value = this.#entries[id]?.value;
-    try {
-      this.#listeners.get(ticket)?.({ key, value, version: version === 0 ? 0 : this.#base + version });
-    } catch (error) {
-      reportError(error);
-    }
-  }
-
-  #listen(subscription: Subscription<V>): void {
-    subscription.ticket = this.#ticket(ask(() => bindings.state_subscribe(this.#id, subscription.id)));
-    this.#listeners.set(subscription.ticket, subscription.fn);
+    if (key === undefined) return undefined;
+    return { key, value: this.#entries[id]?.value, version: version === 0 ? 0 : this.#base + version };
   }
 
   #turn(ticket: number, id: number, signal: AbortSignal | undefined): Promise<void> {
@@ -440,7 +400,7 @@ export class VersionedState<V> implements Handle {
       };
       signal?.throwIfAborted();
       const again = () => reject(new ConflictError(`State "${this.#name}" took an update for given up`, []));
-      this.#wait(ticket, { id, look, reject, timeout: Number.POSITIVE_INFINITY, again }, signal);
+      this.#waiters.enter(ticket, { id, look, reject, timeout: Number.POSITIVE_INFINITY, again }, signal);
       settle();
     });
   }
@@ -450,7 +410,7 @@ export class VersionedState<V> implements Handle {
     attach();
     const label = () => `"${key}" of state "${this.#name}"`;
     return waitsFor(owner, writers, label, (chain) => {
-      const waiter = this.#waiters.get(ticket);
+      const waiter = this.#waiters.find(ticket);
       if (waiter === undefined) return;
       const error = new DeadlockError(
         `State "${this.#name}": waiting for "${key}" would never end: ${chain.join(", ")}`,
@@ -458,42 +418,11 @@ export class VersionedState<V> implements Handle {
       );
       ask(() => bindings.state_leave(this.#id, ticket));
       inRequestOf(this, ticket, () => {
-        this.#leave(ticket);
+        this.#waiters.leave(ticket);
         waiter.reject(error);
         this.#forgetIfIdle(waiter.id);
       });
     });
-  }
-
-  #wait(
-    ticket: number,
-    waiter: Omit<Waiter, "unwatch">,
-    signal: AbortSignal | undefined,
-    over?: () => void,
-  ): void {
-    if (this.#waiters.size === 0) hold(this.#id, this);
-    const ignore = onAbort(signal, () => {
-      this.#leave(ticket);
-      ask(() => bindings.state_leave(this.#id, ticket));
-      waiter.reject(signal?.reason);
-      this.#settle();
-      this.#forgetIfIdle(waiter.id);
-    });
-    const unwatch = () => {
-      ignore();
-      over?.();
-    };
-    this.#waiters.set(ticket, { ...waiter, unwatch });
-    attendant?.sit(this, ticket, waiter.timeout);
-  }
-
-  #leave(ticket: number): void {
-    const waiter = this.#waiters.get(ticket);
-    if (waiter === undefined) return;
-    this.#waiters.delete(ticket);
-    attendant?.rise(this, ticket);
-    waiter.unwatch();
-    if (this.#waiters.size === 0) hold(this.#id, undefined);
   }
 
   #ticket(answer: number): number {
