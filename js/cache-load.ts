@@ -1,6 +1,7 @@
 /** Who loads a value of a cache, who waits for it, and what comes of it. */
 
 import type { LoadContext, Loader, ParsedEntry } from "./cache-options.js";
+import { onAbort } from "./signals.js";
 
 export type Result<V> = { readonly value: V } | { readonly error: unknown };
 
@@ -52,4 +53,30 @@ export class Load implements LoadContext {
     this.#reason = reason;
     this.#controller?.abort(reason);
   }
+}
+
+/** Loads beside everybody else; `keep` takes what it brings. */
+export function loadAlone<V>(
+  key: string,
+  loader: Loader<V>,
+  signal: AbortSignal | undefined,
+  keep: (value: V) => void,
+): Promise<V> {
+  return new Promise((resolve, reject) => {
+    const context = new Load(key);
+    const unwatch = onAbort(signal, () => {
+      unwatch();
+      context.end(signal?.reason);
+      reject(signal?.reason);
+    });
+    const land = (value: V) => {
+      unwatch();
+      keep(value);
+      resolve(value);
+    };
+    new Promise<V>((loaded) => loaded(loader(context))).then(land).catch((error) => {
+      unwatch();
+      reject(error);
+    });
+  });
 }

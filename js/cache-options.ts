@@ -1,6 +1,6 @@
 /** What a cache is told, judged where it is told. */
 
-import { abortSignal, integer, milliseconds, object, reject } from "./options.js";
+import { abortSignal, callable, choice, integer, milliseconds, object, reject } from "./options.js";
 
 /** How a cache behaves. */
 export interface CacheOptions<V> {
@@ -76,8 +76,43 @@ export function parseEntry(options: LoadOptions | undefined): ParsedEntry {
   };
 }
 
-/** The bound of a cache; infinity for none. */
-export function parseMax(max: unknown): number {
+/** Cache options, judged; infinity is no bound and no limit. */
+export interface ParsedCache<V> {
+  readonly name: string;
+  readonly share: "request" | "isolate";
+  readonly weigh: ((value: V, key: string) => number) | undefined;
+  readonly max: number;
+  readonly ttl: number;
+  readonly staleFor: number;
+  readonly negativeTtl: number;
+  readonly loadTimeout: number;
+}
+
+export function parseCache<V>(options: CacheOptions<V>): ParsedCache<V> {
+  object("options", options);
+  const {
+    name = "cache",
+    share = "request",
+    weigh,
+    ttl = 3_600_000,
+    staleFor = 0,
+    negativeTtl = 0,
+    loadTimeout,
+  } = options;
+  return {
+    max: parseMax(options.max),
+    share: choice("share", share, ["request", "isolate"]),
+    name: key(name, "name"),
+    weigh: weigh === undefined ? undefined : callable("weigh", weigh),
+    loadTimeout:
+      loadTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("loadTimeout", loadTimeout),
+    ttl: milliseconds("ttl", ttl),
+    staleFor: milliseconds("staleFor", staleFor),
+    negativeTtl: milliseconds("negativeTtl", negativeTtl),
+  };
+}
+
+function parseMax(max: unknown): number {
   return max === undefined || max === Number.POSITIVE_INFINITY
     ? Number.POSITIVE_INFINITY
     : integer("max", max, 1);

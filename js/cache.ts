@@ -1,4 +1,5 @@
-import { type Landing, Load, type Result, type Seat } from "./cache-load.js";
+import { CacheKeys } from "./cache-keys.js";
+import { type Landing, Load, loadAlone, type Result, type Seat } from "./cache-load.js";
 import {
   type CacheOptions,
   type EntryOptions,
@@ -6,9 +7,10 @@ import {
   type Loader,
   type LoadOptions,
   type ParsedEntry,
+  parseCache,
   parseEntry,
-  parseMax,
 } from "./cache-options.js";
+import { Seats } from "./cache-seats.js";
 import type { CacheEvents, CacheMetrics } from "./cache-terms.js";
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
@@ -16,11 +18,10 @@ import { QueueFullError, type RuntimeTrapError, TimeoutError } from "./errors.js
 import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
 import { EXPIRED, FAILED, GRANTED, type Handle, LIST, LOOK, READY, TICKET_SPAN } from "./instance.js";
-import { hashOf, Names } from "./names.js";
-import { callable, choice, integer, milliseconds, object } from "./options.js";
+import { hashOf } from "./names.js";
+import { callable, integer } from "./options.js";
 import { attendant } from "./presence.js";
-import { onAbort } from "./signals.js";
-import { area, ask, detail, hold, open, register, settle } from "./store.js";
+import { area, ask, detail, open, register, settle } from "./store.js";
 
 export type { CacheEvents, CacheMetrics } from "./cache-terms.js";
 
@@ -59,37 +60,28 @@ export class Cache<V> implements Handle {
   #changes = 0;
   readonly #open: () => number;
   readonly #events: Events<CacheEvents>;
-  // By ticket: both those who load and those who wait.
-  readonly #seats = new Map<number, Seat<V>>();
-  #names = new Names();
+  readonly #seats: Seats<V>;
+  #keys = new CacheKeys();
   // By the number of the key.
-  #hashes: number[] = [];
   #results: (Result<V> | undefined)[] = [];
   #landings: (Landing<V> | undefined)[] = [];
   #id: number;
 
   /** @throws TypeError where an option is not what it should be; the message names it. */
   constructor(options: CacheOptions<V> = {}) {
-    object("options", options);
-    const {
-      name = "cache",
-      share = "request",
-      weigh,
-      ttl = 3_600_000,
-      staleFor = 0,
-      negativeTtl = 0,
+    const { name, share, weigh, max, ttl, staleFor, negativeTtl, loadTimeout } = parseCache(options);
+    this.#apart = share === "request" && attendant !== undefined;
+    this.#name = name;
+    this.#weigh = weigh;
+    this.#loadTimeout = loadTimeout;
+    this.#seats = new Seats(
+      this,
+      () => this.#id,
+      this.#apart,
       loadTimeout,
-    } = options;
-    const max = parseMax(options.max);
-    this.#apart = choice("share", share, ["request", "isolate"]) === "request" && attendant !== undefined;
-    this.#name = keyOf(name, "name");
-    this.#weigh = weigh === undefined ? undefined : callable("weigh", weigh);
-    this.#loadTimeout =
-      loadTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("loadTimeout", loadTimeout);
-    milliseconds("ttl", ttl);
-    milliseconds("staleFor", staleFor);
-    milliseconds("negativeTtl", negativeTtl);
-    this.#open = () => bindings.cache_open(max, ttl, staleFor, negativeTtl, this.#loadTimeout);
+      (ticket) => this.#call(() => bindings.cache_abandon(this.#id, now(), ticket)),
+    );
+    this.#open = () => bindings.cache_open(max, ttl, staleFor, negativeTtl, loadTimeout);
     this.#events = new Events("cache", this.#name);
     this.#id = open("caches", this.#open);
     register(this, this.#id, bindings.cache_drop);
@@ -107,13 +99,13 @@ export class Cache<V> implements Handle {
 
   /** The value of a key, if it may still be served. Counts as a use. */
   get(key: string): V | undefined {
-    const id = this.#names.find(keyOf(key));
+    const id = this.#keys.find(keyOf(key));
     if (id === undefined) {
       ask(() => bindings.cache_missed(this.#id, now(), hashOf(key)));
       this.#settle();
       return undefined;
     }
-    const found = ask(() => bindings.cache_get(this.#id, now(), id, this.#hashes[id] as number));
+    const found = ask(() => bindings.cache_get(this.#id, now(), id, this.#keys.hash(id)));
     const value = this.#value(found, id);
     this.#settle();
     return value;
@@ -121,7 +113,7 @@ export class Cache<V> implements Handle {
 
   /** The value of a key, without counting as a use. */
   peek(key: string): V | undefined {
-    const id = this.#names.find(keyOf(key));
+    const id = this.#keys.find(keyOf(key));
     if (id === undefined) return undefined;
     return this.#value(
       ask(() => bindings.cache_peek(this.#id, now(), id)),
@@ -140,10 +132,10 @@ export class Cache<V> implements Handle {
 
   #keep(key: string, value: V, entry: ParsedEntry): boolean {
     const weight = this.#weight(value, key);
-    const id = this.#intern(key);
+    const id = this.#keys.number(key);
     const kept = ask(() => {
       this.#push(entry.dependsOn);
-      return bindings.cache_set(this.#id, now(), id, this.#hashes[id] as number, weight, entry.ttl);
+      return bindings.cache_set(this.#id, now(), id, this.#keys.hash(id), weight, entry.ttl);
     });
     if (kept === 1) this.#results[id] = { value };
     this.#settle();
@@ -176,8 +168,8 @@ export class Cache<V> implements Handle {
     reject: (reason: unknown) => void,
   ): void {
     if (entry.signal?.aborted === true) throw entry.signal.reason;
-    const id = this.#intern(key);
-    const answer = ask(() => bindings.cache_load(this.#id, now(), id, this.#hashes[id] as number));
+    const id = this.#keys.number(key);
+    const answer = ask(() => bindings.cache_load(this.#id, now(), id, this.#keys.hash(id)));
     if (answer >= 3 * TICKET_SPAN || answer < 0) {
       this.#settle();
       throw new QueueFullError(`Cache "${this.#name}" has no number left for another who waits`, {
@@ -203,7 +195,12 @@ export class Cache<V> implements Handle {
       };
     else if (landing.isHere?.() === false) {
       this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
-      this.#loadApart(key, loader, entry, resolve, reject);
+      // Beside the load of another request; what it brings is kept, since the other may never come back.
+      const changes = this.#changes;
+      const keep = (value: V) => {
+        if (changes === this.#changes) this.#keep(key, value, entry);
+      };
+      loadAlone(key, loader, entry.signal, keep).then(resolve, reject);
       return;
     }
     if (refreshes) resolve((this.#results[id] as { value: V }).value);
@@ -219,54 +216,28 @@ export class Cache<V> implements Handle {
       unwatch: () => {},
       context: undefined,
     };
-    this.#seat(ticket, seat);
+    this.#seats.enter(ticket, seat);
     this.#settle();
     if (runs) this.#run(ticket, seat);
   }
 
-  /** Beside the load of another request; what it brings is kept, since the other may never come back. */
-  #loadApart(
-    key: string,
-    loader: Loader<V>,
-    entry: ParsedEntry,
-    resolve: (value: V) => void,
-    reject: (reason: unknown) => void,
-  ): void {
-    const context = new Load(key);
-    const changes = this.#changes;
-    const unwatch = onAbort(entry.signal, () => {
-      unwatch();
-      context.end(entry.signal?.reason);
-      reject(entry.signal?.reason);
-    });
-    const land = (value: V) => {
-      unwatch();
-      if (changes === this.#changes) this.#keep(key, value, entry);
-      resolve(value);
-    };
-    new Promise<V>((loaded) => loaded(loader(context))).then(land).catch((error) => {
-      unwatch();
-      reject(error);
-    });
-  }
-
   /** Drops a value and everything computed from it, directly or through others. Says how many values it was. */
   invalidate(key: string): number {
-    const id = this.#intern(keyOf(key));
+    const id = this.#keys.number(keyOf(key));
     this.#changes += 1;
     return this.#call(() => bindings.cache_invalidate(this.#id, id));
   }
 
   /** Drops everything computed from a key or tag, but not the key's own value. Says how many values it was. */
   invalidateBy(dependency: string): number {
-    const id = this.#intern(keyOf(dependency, "dependency"));
+    const id = this.#keys.number(keyOf(dependency, "dependency"));
     this.#changes += 1;
     return this.#call(() => bindings.cache_invalidate_by(this.#id, id));
   }
 
   /** Drops one value and nothing that was computed from it. Whether there was one. */
   delete(key: string): boolean {
-    const id = this.#names.find(keyOf(key));
+    const id = this.#keys.find(keyOf(key));
     this.#changes += 1;
     return id !== undefined && this.#call(() => bindings.cache_delete(this.#id, id)) === 1;
   }
@@ -312,13 +283,13 @@ export class Cache<V> implements Handle {
 
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
-    const seat = this.#seats.get(ticket);
+    const seat = this.#seats.find(ticket);
     if (seat === undefined) return;
     if (why === GRANTED) {
       this.#run(ticket, seat);
       return;
     }
-    this.#leave(ticket);
+    this.#seats.leave(ticket);
     if (why === READY || why === FAILED) {
       const { result } = seat.landing;
       if (result === undefined || "error" in result) seat.reject(result?.error);
@@ -332,9 +303,8 @@ export class Cache<V> implements Handle {
 
   /** @internal Who loads or waits is not there any more: the load passes to the next. */
   forsake(ticket: number): (() => void) | undefined {
-    const seat = this.#seats.get(ticket);
+    const seat = this.#seats.leave(ticket);
     if (seat === undefined) return undefined;
-    this.#leave(ticket);
     this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
     // One whose loader runs gets what it brings all the same.
     if (seat.context !== undefined) return undefined;
@@ -348,10 +318,8 @@ export class Cache<V> implements Handle {
 
   /** @internal Starts again after a trap, empty. Loaders that run go on for their own callers. */
   rebuild(error: RuntimeTrapError): () => void {
-    const waiting = [...this.#seats.values()].filter((seat) => seat.context === undefined);
-    this.#seats.clear();
-    this.#names = new Names();
-    this.#hashes = [];
+    const waiting = this.#seats.clear().filter((seat) => seat.context === undefined);
+    this.#keys = new CacheKeys();
     this.#results = [];
     this.#landings = [];
     this.#id = this.#open();
@@ -383,7 +351,7 @@ export class Cache<V> implements Handle {
 
   #land(ticket: number, seat: Seat<V>, brought: Result<V>): void {
     // It gave up, was too late, or the instance it loaded for is gone.
-    if (this.#seats.get(ticket) !== seat) {
+    if (this.#seats.find(ticket) !== seat) {
       if (seat.context?.ended === false) this.#hand(seat, brought);
       return;
     }
@@ -401,7 +369,7 @@ export class Cache<V> implements Handle {
       this.#push(seat.entry.dependsOn);
       return bindings.cache_loaded(this.#id, now(), ticket, weight, seat.entry.ttl);
     });
-    this.#leave(ticket);
+    this.#seats.leave(ticket);
     if (this.#landings[seat.id] === seat.landing) this.#landings[seat.id] = undefined;
     if (kept === 1) this.#results[seat.id] = result;
     seat.landing.result = result;
@@ -421,45 +389,8 @@ export class Cache<V> implements Handle {
       this.#events.emit("refreshFailed", { key: seat.key, error });
   }
 
-  #seat(ticket: number, seat: Seat<V>): void {
-    if (this.#seats.size === 0) hold(this.#id, this);
-    this.#seats.set(ticket, seat);
-    if (attendant !== undefined) {
-      if (!this.#apart) attendant.sit(this, ticket, Number.POSITIVE_INFINITY);
-      else if (this.#loadTimeout !== Number.POSITIVE_INFINITY)
-        attendant.stay(this, ticket, this.#loadTimeout);
-    }
-    const { signal } = seat.entry;
-    if (signal === undefined || seat.refreshes) return;
-    seat.unwatch = onAbort(signal, () => {
-      const current = this.#seats.get(ticket) === seat;
-      if (current) this.#leave(ticket);
-      seat.unwatch();
-      seat.context?.end(signal.reason);
-      seat.reject(signal.reason);
-      if (current) this.#call(() => bindings.cache_abandon(this.#id, now(), ticket));
-    });
-  }
-
-  #leave(ticket: number): void {
-    const seat = this.#seats.get(ticket);
-    if (seat === undefined) return;
-    this.#seats.delete(ticket);
-    attendant?.rise(this, ticket);
-    seat.unwatch();
-    if (this.#seats.size === 0) hold(this.#id, undefined);
-  }
-
-  #intern(key: string): number {
-    const known = this.#names.find(key);
-    if (known !== undefined) return known;
-    const id = this.#names.id(key);
-    this.#hashes[id] = hashOf(key);
-    return id;
-  }
-
   #push(names: readonly string[]): void {
-    for (const name of names) bindings.push_id(this.#intern(name));
+    for (const name of names) bindings.push_id(this.#keys.number(name));
   }
 
   #value(found: number, id: number): V | undefined {
@@ -490,12 +421,12 @@ export class Cache<V> implements Handle {
       if (id < 0) return;
       const why = detail();
       if (why === FORGOTTEN) {
-        this.#names.forget(id);
+        this.#keys.forget(id);
         continue;
       }
       this.#results[id] = undefined;
       if (!this.#events.heard("gone")) continue;
-      const key = this.#names.name(id);
+      const key = this.#keys.name(id);
       const word = WHY_GONE[why];
       if (key !== undefined && word !== undefined) this.#events.emit("gone", { key, why: word });
     }
