@@ -9,6 +9,7 @@ import {
 } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
+import { parseExecution, parseTask } from "./graph-options.js";
 import { type Execution, isOpen, type One, ownerOf } from "./graph-part.js";
 import { criticalWay, reportOf, resultsOf } from "./graph-report.js";
 import type {
@@ -26,12 +27,12 @@ import { attach } from "./kin-graph.js";
 import { isTask, type LockOwner } from "./lock-owners.js";
 import { reportError } from "./log.js";
 import { Names } from "./names.js";
-import { abortSignal, callable, choice, integer, nameOf, object, reject } from "./options.js";
+import { nameOf } from "./options.js";
 import { Pool, type Submission } from "./pool.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { ask, detail, hold, open, register, settle, unregister } from "./store.js";
-import { type TaskContext, workOf } from "./work.js";
+import type { TaskContext } from "./work.js";
 
 export type {
   ExecuteOptions,
@@ -112,23 +113,13 @@ export class TaskGraph implements Handle {
    */
   add<T>(id: string, task: GraphTask<T>): this {
     if (this.#closed) throw new ClosedError(`The graph \`${this.#name}\` is closed`);
-    if (typeof id !== "string") reject("id", "a string", id);
-    if (object("task", task) === undefined) reject("task", "an object", task);
-    const { dependsOn = [], priority = 0, weight = 1, onFailure, run } = task;
-    if (!Array.isArray(dependsOn) || dependsOn.some((name) => typeof name !== "string"))
-      reject("dependsOn", "an array of strings", dependsOn);
-    integer("priority", priority, -100, 100);
-    integer("weight", weight, 1, 65_535);
-    const policy =
-      onFailure === undefined ? 2 : Number(choice("onFailure", onFailure, ["skip", "run"]) === "run");
-    callable("run", run);
+    const { needs, priority, weight, policy, run } = parseTask(id, task);
     const at = now();
-    const needs = [...new Set<string>(dependsOn)];
     const one: One = {
       id,
       dependsOn: needs,
       weight,
-      run: run.bind(task) as One["run"],
+      run,
       addedAt: toEpoch(at),
       ticket: -1,
       state: "waiting",
@@ -169,14 +160,7 @@ export class TaskGraph implements Handle {
    *   What tasks throw is in the report.
    */
   async execute(options: ExecuteOptions = {}): Promise<GraphReport> {
-    if (object("options", options) === undefined) reject("options", "an object", options);
-    const { concurrency = 10, onFailure = "skip", parent, onProgress } = options;
-    integer("concurrency", concurrency, 1, 65_535);
-    const skips = choice("onFailure", onFailure, ["skip", "run"]) === "skip" ? 1 : 0;
-    if (onProgress !== undefined) callable("onProgress", onProgress);
-    if (parent !== undefined && workOf(parent) === undefined)
-      reject("parent", "the context of a task", parent);
-    const signal = abortSignal("signal", options.signal);
+    const { concurrency, skips, parent, signal, onProgress } = parseExecution(options);
     if (this.#closed) throw new ClosedError(`The graph \`${this.#name}\` is closed`);
     if (this.#execution !== undefined)
       throw new Error(`The graph \`${this.#name}\` is being executed already`);
@@ -196,7 +180,7 @@ export class TaskGraph implements Handle {
       };
       hold(this.#id, this);
       attendant?.dwell(this);
-      const missing = ask(() => bindings.graph_begin(this.#id, began, concurrency, skips));
+      const missing = ask(() => bindings.graph_begin(this.#id, began, concurrency, Number(skips)));
       if (missing >= 0) {
         const [id, dependency] = [this.#names.name(missing), this.#names.name(detail())];
         this.#finish()?.reject(
