@@ -6,7 +6,7 @@ import type { CoordinatorNamespace } from "./coordinator.js";
 import { isTargetRefusedError, TargetGuard, type TargetGuardOptions } from "./guard.js";
 import type { ScannerClass } from "./scan-handler.js";
 import { tellJob } from "./scan-jobs.js";
-import { type Claim, neverRan, type ShardMessage, type ShardWord } from "./scan-plan.js";
+import { type Claim, keepable, neverRan, type ShardMessage, type ShardWord } from "./scan-plan.js";
 
 /** What is needed of a batch of messages. */
 export interface ScanBatch {
@@ -29,8 +29,10 @@ export interface QueueConsumerOptions {
   scan?: Omit<ScanOptions, "fetch" | "connect" | "resume" | "plugins" | "mode">;
 }
 
-/** Results that are told together at most. */
+/** Results that are told together at most, */
 const MOST_TOLD = 50;
+/** and their bytes, so that no word fills the memory of who hears it. */
+const MOST_BYTES = 1_000_000;
 /** And the longest that one waits to be told, so that a consumer that dies takes little with it. */
 const TELL_MS = 200;
 
@@ -95,10 +97,12 @@ export function queueConsumer(options: QueueConsumerOptions): (batch: ScanBatch)
   ): Promise<boolean> {
     const ends = new AbortController();
     let untold: PluginResult[] = [];
+    let bytes = 0;
     let toldAt = Date.now();
     const tell = async () => {
       const results = untold;
       untold = [];
+      bytes = 0;
       toldAt = Date.now();
       const { goOn } = await tellJob<{ goOn: boolean }>(jobs, job, "/record", { ...word, results });
       if (!goOn) ends.abort();
@@ -130,10 +134,14 @@ export function queueConsumer(options: QueueConsumerOptions): (batch: ScanBatch)
 
     async function follow(events: AsyncIterable<ScanEvent>): Promise<void> {
       for await (const event of events) {
-        if (event.type === "result") untold.push(event.result);
+        if (event.type === "result") {
+          const kept = keepable(event.result);
+          untold.push(kept.result);
+          bytes += kept.bytes;
+        }
         const waited = Date.now() - toldAt;
-        if (untold.length >= MOST_TOLD || (untold.length > 0 && waited >= TELL_MS) || waited >= lease / 4)
-          await tell();
+        const isMuch = untold.length >= MOST_TOLD || bytes >= MOST_BYTES;
+        if (isMuch || (untold.length > 0 && waited >= TELL_MS) || waited >= lease / 4) await tell();
         if (ends.signal.aborted) return;
       }
     }

@@ -1,7 +1,15 @@
 /** The truth about one scan: its plan, its shards and every result, in SQLite. Time is an argument; nothing waits in here. */
 
 import type { Level, PluginResult, Report } from "../scan/types.js";
-import { type Claim, neverRan, type ScanPlan, type ShardWord, shardsOf } from "./scan-plan.js";
+import {
+  type Claim,
+  keepable,
+  neverRan,
+  type ScanPlan,
+  type ShardWord,
+  shardsOf,
+  written,
+} from "./scan-plan.js";
 import { type JournalEntry, ScanRows } from "./scan-rows.js";
 import { FRUITLESS, FRUITLESS_ALONE, ScanShards, type Sql, type SqlStorage } from "./scan-shards.js";
 
@@ -44,9 +52,6 @@ interface Standing {
 interface Plan extends Omit<ScanPlan, "refused"> {
   counts: { targets: number; refused: number; shards: number };
 }
-
-/** The longest result that is kept, in bytes: a row holds 2 MB. */
-const LONGEST_RESULT = 1_000_000;
 
 const SCHEMA = `${ScanShards.SCHEMA}
 CREATE TABLE kept (key TEXT PRIMARY KEY, json TEXT NOT NULL);
@@ -395,17 +400,4 @@ export class ScanJournal {
   #rows(query: string, ...values: unknown[]): Record<string, unknown>[] {
     return this.#sql.exec(query, ...values).toArray();
   }
-}
-
-function written(value: object): { json: string; bytes: number } {
-  const json = JSON.stringify(value);
-  return { json, bytes: new TextEncoder().encode(json).length };
-}
-
-function keepable(result: PluginResult): { result: PluginResult; json: string; bytes: number } {
-  const { json, bytes } = written(result);
-  if (bytes <= LONGEST_RESULT) return { result, json, bytes };
-  const { target, plugin, level, start } = result;
-  const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${bytes} bytes`);
-  return { result: short, ...written(short) };
 }

@@ -102,3 +102,21 @@ export function neverRan(
     details: null,
   };
 }
+
+/** The longest result that is kept, in bytes: a row holds 2 MB. */
+const LONGEST_RESULT = 1_000_000;
+
+/** A result as it is kept: one that is too long is an error that says so. */
+export function keepable(result: PluginResult): { result: PluginResult; json: string; bytes: number } {
+  const { json, bytes } = written(result);
+  if (bytes <= LONGEST_RESULT) return { result, json, bytes };
+  const { target, plugin, level, start } = result;
+  const short = neverRan(target, plugin, level, start, `The result is too long to be kept: ${bytes} bytes`);
+  return { result: short, ...written(short) };
+}
+
+/** A value as JSON, and how many bytes that is. */
+export function written(value: object): { json: string; bytes: number } {
+  const json = JSON.stringify(value);
+  return { json, bytes: new TextEncoder().encode(json).length };
+}

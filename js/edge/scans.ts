@@ -4,6 +4,7 @@ import { callable, integer, milliseconds, object, reject } from "../options.js";
 import type { PluginName, Report, ScanEvent, ScanOptions } from "../scan/types.js";
 import type { CoordinatorNamespace } from "./coordinator.js";
 import { isTargetRefusedError, type TargetGuard } from "./guard.js";
+import { bodyOf, FORMATS, type ReportWriters } from "./scan-formats.js";
 import type { ScannerClass } from "./scan-handler.js";
 import { askJob } from "./scan-jobs.js";
 import type { ScanStatus } from "./scan-journal.js";
@@ -14,8 +15,8 @@ import type { RefusedTarget, ScanPlan } from "./scan-plan.js";
 export interface ScansOptions {
   /** The namespace of {@link ScanJobObject}. */
   jobs: CoordinatorNamespace;
-  /** Writes reports in other formats than JSON: `{ csv: toCsv }`, with `toCsv` of `tidegate/scan`. @default none */
-  formats?: Partial<Record<"csv" | "sarif" | "html", (report: Report) => string>>;
+  /** Writes reports in more formats than JSON, NDJSON and SARIF: `{ csv: toCsv }`, with `toCsv` of `tidegate/scan`. @default none */
+  formats?: ReportWriters;
   /** Targets of one scan. @default 10,000, the most that the engine takes */
   maxTargets?: number;
   /** Targets of one shard, which one consumer scans in one go. @default 20: a shard that begins again loses little, and its messages cost little */
@@ -35,14 +36,6 @@ export interface Client {
   /** So many of them were refused. */
   refuse(targets: number): void;
 }
-
-/** The types that reports are sent as. HTML made of what strangers said runs nothing and belongs to no origin. */
-const TYPES: Record<string, Record<string, string>> = {
-  json: { "content-type": "application/json" },
-  csv: { "content-type": "text/csv; charset=utf-8" },
-  sarif: { "content-type": "application/sarif+json" },
-  html: { "content-type": "text/html; charset=utf-8", "content-security-policy": "sandbox" },
-};
 
 /** The longest body that is read: ten thousand addresses of a hundred bytes. */
 const LONGEST_ORDER = 1_048_576;
@@ -70,8 +63,7 @@ export class Scans {
     } = options;
     if (typeof jobs?.idFromName !== "function") reject("scans.jobs", "a Durable Object namespace", jobs);
     for (const [format, write] of Object.entries(formats)) {
-      if (TYPES[format] === undefined || format === "json")
-        reject("scans.formats", "of csv, sarif and html", format);
+      if (format !== "csv" && format !== "html") reject("scans.formats", "of csv and html", format);
       callable(`scans.formats.${format}`, write);
     }
     this.#options = {
@@ -214,17 +206,21 @@ export class Scans {
   }
 
   async #report(id: string, client: Client, format: string): Promise<Response> {
-    const write = this.#options.formats[format as "csv"];
-    if (format !== "json" && write === undefined) {
-      const offered = ["json", ...Object.keys(this.#options.formats)].join(", ");
-      return refusal(400, `expected \`format\` to be one of ${offered}`);
-    }
-    const response = await this.#ask(id, client, "/report");
-    if (response.status !== 200) return response;
-    const body = write === undefined ? response.body : write((await response.json()) as Report);
+    const { formats } = this.#options;
+    const offered = ["json", "ndjson", "sarif", ...Object.keys(formats)];
+    if (!offered.includes(format))
+      return refusal(400, `expected \`format\` to be one of ${offered.join(", ")}`);
+    const response = await this.#ask(id, client, format === "json" ? "/report" : "/lines");
+    if (response.status !== 200 || response.body === null) return response;
+    const body = format === "json" ? response.body : await bodyOf(format, response.body, formats);
+    if (body === undefined)
+      return refusal(
+        413,
+        "the report is too long for this format: json, ndjson, sarif and csv have no bound",
+      );
     return new Response(body, {
       headers: {
-        ...TYPES[format],
+        ...FORMATS[format],
         "cache-control": "no-store",
         "content-disposition": `attachment; filename="scan-${id}.${format}"`,
       },

@@ -2,8 +2,8 @@
 
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { plugins, Scanner, toCsv } from "../entrypoints/scan-node.js";
-import { nearest, type Order, readArguments, reason } from "./cli-arguments.js";
+import { plugins, Scanner, toCsv, toSarif } from "../entrypoints/scan-node.js";
+import { type Format, nearest, type Order, readArguments, reason } from "./cli-arguments.js";
 import { Progress, plain } from "./cli-progress.js";
 import type { Report, Severity } from "./types.js";
 
@@ -12,6 +12,12 @@ const FINDINGS = 1;
 const MISUSE = 2;
 /** What shells report for a program that Ctrl-C ended. */
 const INTERRUPTED = 130;
+
+const WRITERS: Record<Format, (report: Report) => string> = {
+  json: (report) => `${JSON.stringify(report, null, 2)}\n`,
+  csv: toCsv,
+  sarif: (report) => `${toSarif(report)}\n`,
+};
 
 const RANK: Severity[] = ["info", "low", "medium", "high", "critical"];
 
@@ -92,7 +98,7 @@ async function scan(order: Order): Promise<number> {
 
 /** Whether the report could be written where it was asked for; if not, it goes to stdout, so that no scan is in vain. */
 async function write(order: Order, report: Report): Promise<boolean> {
-  const text = order.format === "csv" ? toCsv(report) : `${JSON.stringify(report, null, 2)}\n`;
+  const text = WRITERS[order.format](report);
   let written = true;
   if (order.out !== undefined && order.out !== "-") {
     try {
@@ -159,7 +165,7 @@ A target is a URL, a host, host:port or a range of ports such as host:8000-8010.
   --plugins LIST        run only these, separated by commas: ${names.join(", ")}
   --mode MODE           passive (default) or active, which includes passive
   --max-workers N       plugins at work on one target at once, 1 to 100 (default 5)
-  --format FORMAT       json (default) or csv; sarif and html come with a later version
+  --format FORMAT       json (default), csv or sarif (2.1.0, which code hosts read); html comes with a later version
   --out FILE            write the report to a file instead of standard output
   --resume FILE         take up an interrupted scan from its JSON report
   --fail-on SEVERITY    exit with 1 at findings this severe or worse: critical, high (default),

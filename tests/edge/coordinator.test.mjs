@@ -25,6 +25,9 @@ function storage() {
   let alarm = null;
   const sql = {
     exec(query, ...values) {
+      // As SQLite in a Durable Object does.
+      if (query.startsWith("INSERT") && values[0].length > 2_000_000)
+        throw new Error("string or blob too big");
       if (query.startsWith("INSERT")) [json] = values;
       return { toArray: () => (query.startsWith("SELECT") && json !== undefined ? [{ json }] : []) };
     },
@@ -286,6 +289,17 @@ test("updates of a shared value lose no write, whoever restarts", async () => {
   assert.equal(await states[0].get("nothing"), undefined);
   assert.equal(await states[0].compareAndSet("sum", version - 1, []), false);
   assert.equal(await states[0].set("other", [1]), 1);
+});
+
+test("a value that is too long to be kept is refused, and what stood there before stands", async () => {
+  const space = namespace();
+  const state = new SharedState(durableCoordinator(space), { name: "s" });
+  await state.set("key", "before");
+  await assert.rejects(state.set("key", "x".repeat(2_000_001)), isCoordinatorUnreachableError);
+  assert.equal((await state.get("key")).value, "before");
+  assert.equal(await state.update("key", (value) => `${value}, and after`), "before, and after");
+  space.restart();
+  assert.equal((await state.get("key")).value, "before, and after");
 });
 
 test("a circuit that opens in one isolate is open in all, and closes in all", async () => {

@@ -24,8 +24,12 @@ export class LocalQueue {
   #isClosed = false;
   /** How many of the next batches are refused. */
   refusing = 0;
-  /** How often messages were sent, delivered, taken, and given back or lost with their consumer. */
-  counts = { sent: 0, delivered: 0, taken: 0, again: 0 };
+  /** The last message that was sent. */
+  last;
+  /** What the next batches wait for before they are taken. */
+  holding = Promise.resolve();
+  /** Batches; and how often messages were sent, delivered, taken, and given back or lost with their consumer. */
+  counts = { batches: 0, sent: 0, delivered: 0, taken: 0, again: 0 };
 
   /**
    * @param {object} [options]
@@ -47,13 +51,16 @@ export class LocalQueue {
       const parts = [];
       for await (const part of request) parts.push(part);
       const body = Buffer.concat(parts);
+      const { messages } =
+        request.url === "/batch" ? JSON.parse(body) : { messages: [{ body: body.toString("base64") }] };
+      this.last = JSON.parse(Buffer.from(messages.at(-1).body, "base64").toString());
+      this.counts.batches += 1;
+      await this.holding;
       if (this.refusing > 0) {
         this.refusing -= 1;
         response.writeHead(503).end();
         return;
       }
-      const { messages } =
-        request.url === "/batch" ? JSON.parse(body) : { messages: [{ body: body.toString("base64") }] };
       for (const message of messages) this.#keep(message, Number(request.headers["x-msg-delay-secs"] ?? 0));
       // What a queue answers; workerd insists on it.
       const metrics = {

@@ -87,6 +87,63 @@ test("while the coordinator is away: closed scans nothing, local keeps the quota
   assert.deepEqual(await statuses("open"), [200, 200, 200, 200]);
 });
 
+test("a token has one name, wherever it stands in the list, and no other token has it", async () => {
+  const callerOf = async (tokens, token) => {
+    const handle = scanHandler({ Scanner: class {}, tokens });
+    const headers = { authorization: `Bearer ${token}` };
+    const text = await (await handle(new Request("https://scans.example/metrics", { headers }))).text();
+    const [, caller] = /caller="(token [0-9a-f]{12})"/.exec(text);
+    return caller;
+  };
+  const other = "another-token-that-is-long-enough";
+  const name = await callerOf([TOKEN], TOKEN);
+  assert.equal(await callerOf([other, TOKEN], TOKEN), name);
+  assert.equal(await callerOf([TOKEN, other, "a-third-token-long-enough"], TOKEN), name);
+  assert.notEqual(await callerOf([TOKEN, other], other), name);
+});
+
+test("a scan that nobody reads is ended when its lease is over, and another has its place", async (t) => {
+  let ended;
+  let returned = false;
+  class Endless {
+    async *scan(_, { signal }) {
+      ended = signal;
+      try {
+        for (;;) yield { type: "progress" };
+      } finally {
+        returned = true;
+      }
+    }
+  }
+  const handle = scanHandler({
+    Scanner: Endless,
+    tokens: [TOKEN],
+    targets: { allow: ["*"] },
+    concurrency: 1,
+  });
+  const scan = () =>
+    handle(
+      new Request("https://scans.example/scan", {
+        method: "POST",
+        headers: { authorization: `Bearer ${TOKEN}` },
+        body: JSON.stringify({ targets: ["https://a.example/"] }),
+      }),
+    );
+  const unread = (await scan()).body.getReader();
+  await unread.read();
+  assert.equal((await scan()).status, 503, "there is one place");
+  const { now } = performance;
+  t.mock.method(performance, "now", () => now.call(performance) + 61_000);
+  const second = await scan();
+  assert.equal(second.status, 200);
+  await assert.rejects(async () => {
+    for (let more = 0; more < 100; more += 1) await unread.read();
+  }, /the scan was ended, since nobody has read it for long/);
+  assert.ok(ended.aborted || returned);
+  await second.body.cancel();
+  assert.ok(returned);
+});
+
 test("a quota that is none is told at construction", () => {
   for (const [quotas, message] of [
     [{ requests: { limit: 0, per: 1 } }, /`quotas.requests.limit` to be an integer ≥ 1/],

@@ -3,8 +3,9 @@
 import { ScanJobObject as Base, queueConsumer, scanHandler } from "tidegate/edge";
 import { Scanner, toCsv } from "tidegate/scan";
 
-/** Statements that were begun, of those that count a result. */
+/** Statements that were begun, of those that count a result; and the most bytes of results that one statement has read. */
 let counted = 0;
+let mostRead = 0;
 
 /** The storage of an object, of which one statement in a hundred fails midway in a word of several. */
 function failing({ storage }) {
@@ -13,7 +14,10 @@ function failing({ storage }) {
       exec(query, ...values) {
         if (query.startsWith("UPDATE target") && (counted += 1) % 101 === 0)
           throw new Error("the disk failed");
-        return storage.sql.exec(query, ...values);
+        const rows = storage.sql.exec(query, ...values).toArray();
+        const read = rows.reduce((sum, { json = "" }) => sum + new TextEncoder().encode(json).length, 0);
+        mostRead = Math.max(mostRead, read);
+        return { toArray: () => rows };
       },
     },
     transactionSync: (work) => storage.transactionSync(work),
@@ -30,10 +34,31 @@ export class ScanJobObject extends Base {
   }
 
   async fetch(request) {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/restart") this.state.abort("restart");
-    // Whoever hears no answer says it again.
-    if (pathname === "/record") await super.fetch(request.clone());
+    const { pathname, searchParams } = new URL(request.url);
+    const { storage } = this.state;
+    switch (pathname) {
+      case "/restart":
+        return this.state.abort("restart");
+      case "/lose-alarm":
+        await storage.deleteAlarm();
+        await storage.sync();
+        return this.state.abort("restart");
+      case "/alarm":
+        // As the platform does: what was set is gone when it comes.
+        await storage.deleteAlarm();
+        await this.alarm();
+        return Response.json({});
+      case "/later": {
+        const now = Date.now;
+        Date.now = () => now() + Number(searchParams.get("ms"));
+        return Response.json({});
+      }
+      case "/seen":
+        return Response.json({ mostRead, alarm: await storage.getAlarm() });
+      case "/record":
+        // Whoever hears no answer says it again.
+        await super.fetch(request.clone());
+    }
     return super.fetch(request);
   }
 }
@@ -68,10 +93,14 @@ let consume;
 export default {
   async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url);
-    if (pathname === "/restart") {
+    if (pathname === "/object") {
       const object = env.ScanJobObject.get(env.ScanJobObject.idFromName(searchParams.get("id")));
-      await object.fetch("https://scan/restart").catch(() => {});
-      return new Response("restarted");
+      const init = request.method === "POST" ? { method: "POST", body: await request.text() } : {};
+      try {
+        return await object.fetch(`https://scan${searchParams.get("path")}`, init);
+      } catch (error) {
+        return Response.json({ error: String(error) });
+      }
     }
     // How long results are kept is the worker's to say; here a request may.
     const keep = Number(request.headers.get("x-keep") ?? 3_600_000);
@@ -103,6 +132,10 @@ function optionsOf(env, keep) {
       scans: { limit: 1000, per: 60_000 },
       targets: { limit: 1_000_000, per: 60_000 },
     },
-    scans: { jobs: env.ScanJobObject, formats: { csv: toCsv }, lease: 1500, keep },
+    scans: { jobs: env.ScanJobObject, formats: { csv: toCsv, html: asHtml }, lease: 1500, keep },
   };
+}
+
+function asHtml({ results }) {
+  return `<p>${results.length} results</p>`;
 }

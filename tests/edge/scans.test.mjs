@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer, request as get } from "node:http";
 import { after, before, test } from "node:test";
 import { ScanJobObject, scanHandler } from "tidegate/edge";
-import { Scanner } from "tidegate/scan";
+import { Scanner, toCsv, toSarif } from "tidegate/scan";
 import { startRange } from "../../range/range.mjs";
 import { LocalQueue } from "./queue.mjs";
 import { serve } from "./serve.mjs";
@@ -19,10 +19,11 @@ const KINDS = ["fast", "broken", "missing", "locked", "empty", "headers-none", "
 const kindOf = (n) => (n % 50 === 0 ? "resetting" : KINDS[n % 7]);
 const hostile = HOSTILE.filter((target) => target !== "");
 let isReliable = true;
+let isLost = false;
 const queue = new LocalQueue({
   concurrency: 8,
   // One message in fifteen is lost, and one in eight comes twice.
-  copies: ({ id }) => (isReliable ? 1 : id % 15 === 7 ? 0 : id % 8 === 0 ? 2 : 1),
+  copies: ({ id }) => (isLost ? 0 : isReliable ? 1 : id % 15 === 7 ? 0 : id % 8 === 0 ? 2 : 1),
 });
 let range;
 let outside;
@@ -80,6 +81,12 @@ function ask(path, { token = TOKEN, order, headers, ...init } = {}) {
 async function json(path, options) {
   const response = await ask(path, options);
   return { status: response.status, ...(await response.json()) };
+}
+
+/** Asks the object of a scan as nobody but its worker can. */
+async function object(id, path, word) {
+  const to = `/object?id=${id}&path=${encodeURIComponent(path)}`;
+  return (await ask(to, word === undefined ? {} : { order: word })).json();
 }
 
 async function begin(targets, plugins = ["http-probe"]) {
@@ -144,7 +151,7 @@ test("two thousand targets have exactly one result each, whoever dies on the way
   const { id } = await begin(targets);
   const dying = [];
   async function restartObject() {
-    await ask(`/restart?id=${id}`);
+    await object(id, "/restart");
   }
   async function killAll() {
     await worker.restart();
@@ -196,7 +203,7 @@ test("events are taken up after the last one seen, also from an object that has 
     if (first.filter(({ type }) => type === "result").length === 2) break;
   }
   assert.equal(first[0].type, "refused");
-  await ask(`/restart?id=${id}`);
+  await object(id, "/restart");
   const rest = watch(id);
   const after = [];
   const resumed = (async () => {
@@ -322,16 +329,138 @@ test("what has been kept for its time is forgotten", async () => {
   assert.equal((await ask(`/scans/${id}/events`)).status, 404);
 });
 
-test("reports come as JSON and as CSV, and a format that is not offered is told with those that are", async () => {
+test("reports come in each format, and one that is not offered is told with those that are", async () => {
   const { id } = await begin([host("fast", 1), host("hostile", 2)], ["http-probe", "security-headers"]);
   await watch(id);
-  const csv = await ask(`/scans/${id}/report?format=csv`);
-  assert.match(csv.headers.get("content-type"), /^text\/csv/);
-  assert.match(await csv.text(), /^target,plugin,status/);
-  const { results, plugins } = await (await ask(`/scans/${id}/report?format=json`)).json();
-  assert.deepEqual([results.length, plugins.length], [4, 2]);
+  const report = async (format, type) => {
+    const response = await ask(`/scans/${id}/report?format=${format}`);
+    assert.equal(response.status, 200);
+    assert.ok(response.headers.get("content-type").startsWith(type), response.headers.get("content-type"));
+    assert.equal(response.headers.get("content-disposition"), `attachment; filename="scan-${id}.${format}"`);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    return response;
+  };
+  const whole = await (await report("json", "application/json")).json();
+  assert.deepEqual([whole.results.length, whole.plugins.length], [4, 2]);
+  const findings = whole.results.flatMap((result) => result.findings);
+  assert.ok(findings.length > 4);
+
+  const csv = await (await report("csv", "text/csv")).text();
+  assert.equal(csv, toCsv(whole), "in pieces it is the same as in one");
+
+  const lines = (await (await report("ndjson", "application/x-ndjson")).text()).trimEnd().split("\n");
+  const [head, ...rest] = lines.map((line) => JSON.parse(line));
+  assert.deepEqual(head, { type: "report", report: { ...whole, results: [] } });
+  assert.deepEqual(
+    rest,
+    whole.results.map((result) => ({ type: "result", result })),
+  );
+
+  const sarif = await (await report("sarif", "application/sarif+json")).json();
+  assert.deepEqual(sarif, JSON.parse(toSarif(whole)));
+  assert.equal(sarif.runs[0].results.length, findings.length);
+
+  const html = await report("html", "text/html");
+  assert.equal(html.headers.get("content-security-policy"), "sandbox");
+  assert.equal(await html.text(), "<p>4 results</p>");
+
   const other = await json(`/scans/${id}/report?format=pdf`);
-  assert.deepEqual([other.status, other.error], [400, "expected `format` to be one of json, csv"]);
+  assert.deepEqual(
+    [other.status, other.error],
+    [400, "expected `format` to be one of json, ndjson, sarif, csv, html"],
+  );
+});
+
+/** A result as a consumer tells it. */
+const told = (target, plugin, summary) => ({
+  ...{ plugin, target, start: 0, duration: 1, status: "ok", error: null, level: "discovery", waited: 0 },
+  ...{ summary, findings: [], details: null },
+});
+
+test("of results that are long no more than a megabyte is read at once, whoever asks for them", async (t) => {
+  isLost = true;
+  t.after(() => {
+    isLost = false;
+  });
+  const targets = Array.from({ length: 7 }, (_, n) => host("fast", n));
+  const { id } = await begin(targets, ["http-probe", "security-headers"]);
+  const say = (holder, path, word) => object(id, path, { shard: 0, holder, ...word });
+  // Each 900,000 bytes, though 300,000 characters; and one that is too long to be kept.
+  const summary = (n) => "船".repeat(n === 6 ? 400_000 : 300_000);
+  assert.equal((await say("one", "/claim")).targets.length, 7);
+  for (const [n, target] of targets.entries())
+    assert.deepEqual(await say("one", "/record", { results: [told(target, "http-probe", summary(n))] }), {
+      goOn: true,
+    });
+  await say("one", "/release", { error: "died" });
+  const given = [];
+  for (let isDone = false; !isDone; ) {
+    const claim = await say("two", "/claim");
+    given.push(`${claim.targets.length} ${claim.report.results.length}`);
+    const results = claim.targets.map((target) => told(target, "security-headers", "x".repeat(990_000)));
+    await say("two", "/record", { results });
+    ({ isDone } = await say("two", "/finish"));
+  }
+  // The last two together are short enough: of one of them the result is not kept.
+  assert.deepEqual(given, ["1 1", "1 1", "1 1", "1 1", "1 1", "2 2"]);
+
+  const { seen } = await watch(id);
+  assert.equal(seen.filter(({ type }) => type === "result").length, 14);
+  const { state, done, targetsDone, shards } = await json(`/scans/${id}`);
+  assert.deepEqual([state, done, targetsDone, shards], ["done", 14, 7, { waiting: 0, running: 0, done: 1 }]);
+  const report = await (await ask(`/scans/${id}/report`)).json();
+  const probes = report.results.filter(({ plugin }) => plugin === "http-probe");
+  assert.deepEqual(
+    probes.map((result) => result.summary.length),
+    [300_000, 300_000, 300_000, 300_000, 300_000, 300_000, 0],
+  );
+  assert.match(probes[6].error, /^The result is too long to be kept: 12\d{5} bytes$/);
+  assert.equal(await (await ask(`/scans/${id}/report?format=csv`)).text(), toCsv(report));
+  const html = await json(`/scans/${id}/report?format=html`);
+  assert.equal(html.status, 413);
+  assert.match(html.error, /^the report is too long for this format/);
+  const { mostRead } = await object(id, "/seen");
+  assert.ok(mostRead > 500_000 && mostRead <= 1_000_000, String(mostRead));
+});
+
+test("a queue that does not answer holds up no scan: its alarm is set again, and by then somebody else is asked", async (t) => {
+  let take = () => {};
+  queue.holding = new Promise((resolve) => (take = resolve));
+  const before = queue.counts.batches;
+  const scans = [];
+  const beginning = begin([host("fast", 1)]).then((scan) => scans.push(scan));
+  t.after(() => take());
+  while (queue.counts.batches === before) await new Promise(setImmediate);
+  // Nobody has been told its id yet; the one message says it.
+  const id = queue.last.job;
+  const alarm = async () => {
+    await object(id, "/alarm");
+    return (await object(id, "/seen")).alarm;
+  };
+  const now = Date.now();
+  assert.ok((await alarm()) > now + 10_000, "an alarm that comes while it is being sent comes again");
+  assert.equal(queue.counts.batches, before + 1);
+  await object(id, "/later?ms=40000");
+  t.after(() => object(id, "/later?ms=-40000"));
+  const again = object(id, "/alarm");
+  while (queue.counts.batches === before + 1) await new Promise(setImmediate);
+  take();
+  await Promise.all([again, beginning]);
+  assert.equal(scans[0].id, id);
+  await watch(id);
+  assert.equal((await json(`/scans/${id}`)).state, "done");
+});
+
+test("an alarm that was lost is set again by whoever asks how far the scan is", async (t) => {
+  isLost = true;
+  t.after(() => {
+    isLost = false;
+  });
+  const { id } = await begin([host("fast", 1)]);
+  await object(id, "/lose-alarm");
+  assert.equal((await object(id, "/seen")).alarm, null);
+  assert.equal((await json(`/scans/${id}`)).state, "running");
+  assert.notEqual((await object(id, "/seen")).alarm, null);
 });
 
 test("what is no order, no scan and no event is told so", async () => {
@@ -390,6 +519,7 @@ test("an option of large scans that is none is told at construction", () => {
     [{}, /`scans.jobs` to be a Durable Object namespace/],
     [{ jobs, formats: { pdf: () => "" } }, /`scans.formats`/],
     [{ jobs, formats: { csv: "text" } }, /`scans.formats.csv`/],
+    [{ jobs, formats: { sarif: () => "" } }, /`scans.formats` to be of csv and html/],
     [{ jobs, maxTargets: 10_001 }, /`scans.maxTargets`/],
     [{ jobs, shard: 0 }, /`scans.shard`/],
     [{ jobs, lease: 1 }, /`scans.lease`/],

@@ -115,6 +115,9 @@ test("every instrument has a reading, and the numbers agree with the report", as
   assert.equal(summary.targets, 5);
   const csv = await page.exported("csv");
   assert.match(csv, /^target,plugin,status,/);
+  const { version, runs } = JSON.parse(await page.exported("sarif"));
+  assert.equal(version, "2.1.0");
+  assert.ok(runs[0].results.length > 0);
 });
 
 test("a paused scan begins nothing until it goes on, and a cancelled one still has a report", async () => {

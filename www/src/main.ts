@@ -45,6 +45,7 @@ const buttons = {
   cancel: part("cancel", HTMLButtonElement),
   json: part("export-json", HTMLButtonElement),
   csv: part("export-csv", HTMLButtonElement),
+  sarif: part("export-sarif", HTMLButtonElement),
 };
 const counts: Record<Filter, HTMLElement> = {
   all: part("count-all", HTMLElement),
@@ -60,6 +61,7 @@ act(buttons.pause, () => session.pause());
 act(buttons.cancel, () => session.cancel());
 act(buttons.json, () => void exportAs("json"));
 act(buttons.csv, () => void exportAs("csv"));
+act(buttons.sarif, () => void exportAs("sarif"));
 for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="filter"]')) {
   radio.addEventListener("change", () => {
     list.filter = radio.value as Filter;
@@ -170,6 +172,7 @@ function showPhase(phase: Phase): void {
   enable(buttons.cancel, phase === "scanning" || phase === "paused");
   enable(buttons.json, session.report !== undefined);
   enable(buttons.csv, session.report !== undefined);
+  enable(buttons.sarif, session.report !== undefined);
   say(buttons.pause, phase === "paused" ? "Resume" : "Pause");
 }
 
@@ -183,12 +186,14 @@ function openDetail(row: Row): void {
   if (getComputedStyle(detailFrame).position === "fixed") detailFrame.focus(); // it covers the page on narrow screens
 }
 
-async function exportAs(format: "json" | "csv"): Promise<void> {
+async function exportAs(format: "json" | "csv" | "sarif"): Promise<void> {
   const { report } = session;
   if (report === undefined) return;
   if (format === "json")
     download(fileName(report, "json"), "application/json", JSON.stringify(report, null, 2));
-  else download(fileName(report, "csv"), "text/csv;charset=utf-8", (await engine()).toCsv(report));
+  else if (format === "csv")
+    download(fileName(report, "csv"), "text/csv;charset=utf-8", (await engine()).toCsv(report));
+  else download(fileName(report, "sarif"), "application/sarif+json", (await engine()).toSarif(report));
 }
 
 function act(button: HTMLButtonElement, does: () => void): void {
