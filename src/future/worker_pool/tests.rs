@@ -1,4 +1,5 @@
 use super::*;
+use crate::future::acquire_error::AcquireError;
 use crate::future::virtual_runtime::VirtualRuntime;
 use crate::machine::random::Random;
 use futures::FutureExt;
@@ -193,7 +194,8 @@ fn whatever_dies_every_task_settles_and_only_idempotent_ones_run_again() {
     );
     assert!(others.iter().any(|(_, end)| end.is_err()) && pool.counts().retried > 0);
     assert_eq!(pool.queued(), 0);
-    assert!(simulated.ran() >= 200);
+    let done = ends.iter().filter(|end| end.is_ok()).count();
+    assert!(simulated.ran() >= done && done > idempotent.len(), "{done}");
 }
 
 #[test]
