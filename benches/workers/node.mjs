@@ -1,14 +1,13 @@
 /** The no-op contests in Node: every contestant has two workers, and comlink the one that it is made for. */
 
-import assert from "node:assert/strict";
 import { Worker } from "node:worker_threads";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { Piscina } from "piscina";
-import { WorkerPool } from "tidegate/workers";
 import workerpool from "workerpool";
 import { inTurns, told, versionOf } from "../side-by-side.mjs";
 import { bars, loads, pairs, rounds, sizes, WORKERS } from "./bars.mjs";
+import { poolOf } from "./ours.mjs";
 
 const script = (name) => new URL(`${name}.mjs`, import.meta.url);
 
@@ -46,22 +45,7 @@ async function entered(contestant) {
 }
 
 function ours() {
-  const pool = new WorkerPool({
-    worker: ({ name }) => new Worker(script("worker-ours"), { name }),
-    size: { min: WORKERS, max: WORKERS },
-  });
-  let called = 0;
-  return {
-    noop() {
-      called += 1;
-      return pool.run("noop");
-    },
-    async close() {
-      await pool.close();
-      const { mode, submitted, completed, failed, deaths } = pool.metrics();
-      assert.deepEqual([mode, submitted, completed, failed, deaths], ["workers", called, called, 0, 0]);
-    },
-  };
+  return poolOf(({ name }) => new Worker(script("worker-ours"), { name }));
 }
 
 function theirWorkerpool() {

@@ -1,31 +1,12 @@
 /** The page of the no-op contests: calls in turns, each timed here. */
 
 import { wrap } from "comlink";
-import { WorkerPool } from "tidegate/workers";
 import workerpool from "workerpool";
 import { loads, WORKERS } from "./bars.mjs";
+import { poolOf } from "./ours.mjs";
 
 const contestants = {
-  ours() {
-    const pool = new WorkerPool({
-      worker: ({ name }) => new Worker("/ours.js", { type: "module", name }),
-      size: { min: WORKERS, max: WORKERS },
-    });
-    let called = 0;
-    return {
-      noop() {
-        called += 1;
-        return pool.run("noop");
-      },
-      async close() {
-        await pool.close();
-        const { mode, submitted, completed, failed, deaths } = pool.metrics();
-        const counted = JSON.stringify([mode, submitted, completed, failed, deaths]);
-        const expected = JSON.stringify(["workers", called, called, 0, 0]);
-        if (counted !== expected) throw new Error(`counted ${counted}, expected ${expected}`);
-      },
-    };
-  },
+  ours: () => poolOf(({ name }) => new Worker("/ours.js", { type: "module", name })),
   comlink() {
     const worker = new Worker("/comlink.js", { type: "module" });
     const remote = wrap(worker);

@@ -254,30 +254,10 @@ export class Dispatch {
   }
 
   #make(): number {
-    const {
-      min,
-      max,
-      roundRobin,
-      idle,
-      taskTimeout,
-      recycleTasks,
-      recycleMemory,
-      retries,
-      capacity,
-      overflow,
-    } = this.config;
-    return bindings.dispatch_open(
-      min,
-      max,
-      roundRobin ? 1 : 0,
-      idle,
-      taskTimeout,
-      recycleTasks,
-      recycleMemory,
-      retries,
-      capacity,
-      overflow,
-    );
+    const of = this.config;
+    const turn = of.roundRobin ? 1 : 0;
+    const limits = [of.idle, of.taskTimeout, of.recycleTasks, of.recycleMemory, of.retries] as const;
+    return bindings.dispatch_open(of.min, of.max, turn, ...limits, of.capacity, of.overflow);
   }
 
   #enter(task: Task, more: ParsedRun | undefined): void {
