@@ -169,7 +169,18 @@ export function scanHandler(
         "access-control-max-age": "600",
       });
     const response = await answer(request);
-    return response && withHeaders(response, isAllowed ? { "access-control-allow-origin": origin } : {});
+    return (
+      response &&
+      withHeaders(
+        response,
+        isAllowed
+          ? {
+              "access-control-allow-origin": origin,
+              "access-control-expose-headers": "retry-after, location",
+            }
+          : {},
+      )
+    );
   };
 }
 

@@ -179,6 +179,7 @@ test("pages of other origins are not answered as theirs; a named one is", async 
   assert.equal(evil.headers.get("access-control-allow-origin"), null);
   const page = await ask("/metrics", { token: TOKEN, headers: { origin: "https://page.example" } });
   assert.equal(page.headers.get("access-control-allow-origin"), "https://page.example");
+  assert.match(page.headers.get("access-control-expose-headers"), /retry-after/);
   assert.equal(page.headers.get("x-content-type-options"), "nosniff");
   assert.match(await page.text(), /# EOF\n$/);
   const preflight = await ask("/scan", { method: "OPTIONS", headers: { origin: "https://page.example" } });

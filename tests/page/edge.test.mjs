@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { launchChromium } from "../chromium.mjs";
+import { LocalQueue } from "../edge/queue.mjs";
 import { serve } from "../edge/serve.mjs";
 import { openPage, openSite } from "./site.mjs";
 
@@ -40,7 +41,8 @@ before(async () => {
   [browser, worker] = await Promise.all([
     launchChromium(),
     serve("page", readFileSync(new URL("../../edge/worker.js", import.meta.url), "utf8"), {
-      objects: ["CoordinatorObject"],
+      objects: ["CoordinatorObject", "ScanJobObject"],
+      queue: new LocalQueue(),
       vars: { TOKENS: TOKEN, ALLOW: "*.example", ORIGINS: new URL(site.url).origin },
       assets: fileURLToPath(new URL("../../dist/page", import.meta.url)),
       outside: `127.0.0.1:${outside.address().port}`,
@@ -125,8 +127,12 @@ test("a worker that refuses is quoted: without a token, with too many targets, a
   };
   assert.equal(await refusal(), "The worker refuses: a token is needed.");
   await page.fill("#engine-token", TOKEN);
-  await page.targets(Array.from({ length: 101 }, (_, index) => `http://t${index}.example/`));
-  assert.equal(await refusal(), "The worker refuses: expected at most 100 targets.");
+  // Pasted, as nobody types so many.
+  await page.$eval("#targets", (field) => {
+    field.value = Array.from({ length: 10_001 }, (_, index) => `t${index}.example`).join("\n");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  assert.equal(await refusal(), "The worker refuses: expected at most 10000 targets.");
   await page.targets(["http://10.0.0.1/"]);
   assert.equal(
     await refusal(),
@@ -143,6 +149,92 @@ test("a worker that refuses is quoted: without a token, with too many targets, a
   }
 });
 
+test("more targets than are streamed at once are scanned in shards, and seen as they come", async () => {
+  const page = await openServed();
+  await page.fill("#engine-token", TOKEN);
+  const targets = Array.from({ length: 150 }, (_, index) => `http://many-${index}.example/`);
+  const watched = [];
+  page.on("request", (request) => watched.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  await page.targets([...targets, "http://10.0.0.1/"]);
+  await page.click("#scan");
+  await page.ended();
+  assert.equal(await page.phase(), "done", await page.textContent("#settings-note"));
+  const report = JSON.parse(await page.exported("json"));
+  assert.deepEqual(report.targets, targets);
+  assert.equal(report.complete, true);
+  assert.equal(report.results.length, 150 * report.plugins.length);
+  assert.equal(report.summary.reachable, 150);
+  assert.deepEqual(
+    report.invalid.map(({ input }) => input),
+    ["http://10.0.0.1/"],
+  );
+  const probe = report.results.find(({ plugin }) => plugin === "http-probe");
+  assert.equal(probe.details.server, "tideworks/4.2", "headers that a browser hides are seen");
+  assert.equal(
+    await page.textContent("#progress-text"),
+    `${report.results.length} of ${report.results.length} runs`,
+  );
+  assert.match(
+    await page.textContent("#targets-note"),
+    /10\.0\.0\.1\/ is refused: it is not on the public internet/,
+  );
+  assert.equal(watched[0], "POST /scans");
+  assert.match(watched.join("\n"), /GET \/scans\/[0-9a-f-]{36}\/events/);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a scan in shards that is cancelled ends at the worker too, and leaves a report of what there was", async () => {
+  const page = await openServed();
+  await page.fill("#engine-token", TOKEN);
+  held = [];
+  const targets = Array.from(
+    { length: 120 },
+    (_, index) => `http://${index < 20 ? "plain" : "slow"}-${index}.example/`,
+  );
+  let id;
+  page.on("request", (request) => {
+    [, id = id] = /\/scans\/([0-9a-f-]{36})\/events/.exec(request.url()) ?? [];
+  });
+  await page.targets(targets);
+  await page.click("#scan");
+  await page.waitForFunction(() => document.querySelector("[data-row='0']")?.textContent.includes("200"));
+  await page.click("#cancel");
+  await page.ended();
+  assert.equal(await page.phase(), "cancelled");
+  const report = JSON.parse(await page.exported("json"));
+  assert.equal(report.complete, false);
+  assert.equal(report.results.length, report.targets.length * report.plugins.length);
+  assert.ok(report.summary.runs.ok > 0 && report.summary.runs.cancelled > 0, JSON.stringify(report.summary));
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  assert.equal((await (await fetch(`${worker.url}/scans/${id}`, { headers })).json()).state, "cancelled");
+  for (const answer of held) answer.destroy();
+});
+
+test("events that break off are taken up where they did, and none is missed", async () => {
+  const page = await openServed();
+  await page.fill("#engine-token", TOKEN);
+  const asked = [];
+  // The network between them: the first time, it ends in the midst of an event.
+  await page.route("**/events", async (route) => {
+    asked.push(route.request().headers()["last-event-id"]);
+    if (asked.length > 1) return route.continue();
+    const response = await route.fetch();
+    const body = await response.text();
+    const cut = body.indexOf("data: ", body.length / 2) + 20;
+    return route.fulfill({ response, body: body.slice(0, cut) });
+  });
+  const targets = Array.from({ length: 101 }, (_, index) => `http://again-${index}.example/`);
+  await page.targets(targets);
+  await page.click("#scan");
+  await page.ended();
+  assert.equal(await page.phase(), "done", await page.textContent("#settings-note"));
+  assert.equal(asked.length, 2);
+  assert.ok(Number(asked[1]) > 0);
+  const report = JSON.parse(await page.exported("json"));
+  assert.equal(report.complete, true);
+  assert.deepEqual(report.summary.runs.cancelled, 0);
+});
+
 test("served from elsewhere, the page scans by a worker that allows its origin", async () => {
   const page = await site.open();
   assert.equal(await page.textContent("#engine-now"), "in this tab");
@@ -154,6 +246,11 @@ test("served from elsewhere, the page scans by a worker that allows its origin",
   await page.ended();
   assert.equal(await page.phase(), "done", await page.textContent("#settings-note"));
   assert.equal(JSON.parse(await page.exported("json")).summary.reachable, 3);
+  await page.targets(Array.from({ length: 101 }, (_, index) => `http://far-${index}.example/`));
+  await page.click("#scan");
+  await page.waitForFunction(() => document.documentElement.dataset.phase === "scanning");
+  await page.ended();
+  assert.equal(JSON.parse(await page.exported("json")).summary.reachable, 101);
   assert.deepEqual(page.complaints, []);
 });
 

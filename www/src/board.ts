@@ -1,6 +1,7 @@
 // What is known of each target so far: one row a target, in the order given, filled as results come.
 
-import type { PluginResult, RunStatus, ScanEvent, Severity } from "tidegate/scan";
+import type { PluginResult, RunStatus, Severity } from "tidegate/scan";
+import type { SeenEvent } from "./edge-scanner.js";
 
 export interface Row {
   readonly index: number;
@@ -33,7 +34,7 @@ export class Board {
   }
 
   /** Takes in what an event says of the targets. */
-  take(event: ScanEvent): void {
+  take(event: SeenEvent): void {
     if (event.type === "started") this.#begin(event.targets, event.plugins);
     else if (event.type === "result") this.#record(event.result);
     else if (event.type === "target-done") this.#finish(event.target);

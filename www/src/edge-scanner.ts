@@ -1,15 +1,24 @@
 // A scan that a worker on the edge makes: what it says comes over the network, a line an event, and is passed on as the engine's own.
 
-import type { Level, PluginName, PluginResult, Report, ScanEvent } from "tidegate/scan";
+import type { Level, PluginName, PluginResult, Report, ScanEvent, ScanMetrics } from "tidegate/scan";
 import { version } from "../../package.json";
+import { scanOfShards } from "./edge-shards.js";
+import { ask, type EdgeWorker, linesOf, ordering, refusalOf } from "./edge-worker.js";
 
-/** Where a worker is, and what lets this page ask it. */
-export interface EdgeWorker {
-  /** The address under which `scan` is. */
-  url: string;
-  /** Empty where something else says who asks, as Cloudflare Access does. */
-  token: string;
-}
+/** What the worker streams in one answer. What is more becomes a scan of shards, which it makes for as long as it takes. */
+const MOST_AT_ONCE = 100;
+
+/** What a worker says of a scan. */
+export type WorkerEvent =
+  | Exclude<SeenEvent, { type: "invalid-target" | "done" }>
+  | { type: "refused"; target: string; reason: string; message?: string }
+  | { type: "error"; message: string }
+  | { type: "done"; at: number; cancelled: boolean; report?: Report };
+
+/** What the page hears of a scan: of one of shards no engine tells how it does, only how far it is. */
+export type SeenEvent =
+  | Exclude<ScanEvent, { type: "progress" }>
+  | (Omit<Extract<ScanEvent, { type: "progress" }>, "metrics"> & { metrics: ScanMetrics | null });
 
 /** What the engine's `Scanner` can, as far as a page needs it. There is no pause: what another computer does goes on. */
 export class EdgeScanner {
@@ -24,13 +33,14 @@ export class EdgeScanner {
     this.#plugins = plugins;
   }
 
-  async *scan([text]: readonly [string], { signal }: { signal: AbortSignal }): AsyncGenerator<ScanEvent> {
+  async *scan([text]: readonly [string], { signal }: { signal: AbortSignal }): AsyncGenerator<SeenEvent> {
+    const order = { targets: targetsIn(text), plugins: this.#plugins };
+    const scan = order.targets.length > MOST_AT_ONCE ? scanOfShards : scanAtOnce;
     try {
-      const response = await this.#order(targetsIn(text), signal);
       // What may not be contacted is told before the scan begins, and of one that does not begin at all.
-      const early: ScanEvent[] = [];
-      for await (const line of linesOf(response)) {
-        const event = this.#read(line);
+      const early: SeenEvent[] = [];
+      for await (const said of scan(this.#worker, order, signal)) {
+        const event = this.#read(said);
         if (this.#started === undefined && event.type === "invalid-target") early.push(event);
         else yield event;
         if (event.type !== "started") continue;
@@ -48,6 +58,10 @@ export class EdgeScanner {
 
   /** What came so far; of what did not come it says that it was cancelled. */
   report(): Report {
+    return this.#reportAt(Date.now(), false);
+  }
+
+  #reportAt(finished: number, complete: boolean): Report {
     if (this.#started === undefined) throw new Error("The scan has not begun.");
     const { targets, plugins, mode, maxWorkers, at } = this.#started;
     const sorted = [...plugins].sort();
@@ -68,8 +82,8 @@ export class EdgeScanner {
       plugins: sorted,
       maxWorkers,
       started: at,
-      finished: Date.now(),
-      complete: false,
+      finished,
+      complete,
       targets,
       invalid: this.#invalid,
       results,
@@ -77,49 +91,43 @@ export class EdgeScanner {
     };
   }
 
-  async #order(targets: string[], signal: AbortSignal): Promise<Response> {
-    const { url, token } = this.#worker;
-    let response: Response;
-    try {
-      response = await fetch(new URL("scan", base(url)), {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
-        },
-        body: JSON.stringify({ targets, plugins: this.#plugins }),
-        signal,
-      });
-    } catch (error) {
-      if (signal.aborted) throw error;
-      throw new Error("The worker cannot be reached, or does not allow this page's origin (ORIGINS).");
+  #read(event: WorkerEvent): SeenEvent {
+    switch (event.type) {
+      case "error":
+        throw new Error(`The worker broke off: ${event.message}`);
+      case "refused": {
+        const { target, reason, message } = event;
+        const why = REASONS[reason] ?? message ?? reason;
+        const bad = { input: target, message: `${target} is refused: ${why}`, line: null };
+        this.#invalid.push(bad);
+        return { type: "invalid-target", ...bad };
+      }
+      case "done": {
+        const { at, cancelled } = event;
+        return { type: "done", at, cancelled, report: event.report ?? this.#reportAt(at, !cancelled) };
+      }
+      case "started":
+        this.#started = event;
+        return event;
+      case "result":
+        this.#results.set(`${event.result.plugin} ${event.result.target}`, event.result);
+        return event;
+      default:
+        return event;
     }
-    const type = response.headers.get("content-type") ?? "";
-    if (response.ok && type.startsWith("application/x-ndjson")) return response;
-    throw new Error(await refusalOf(response));
   }
+}
 
-  #read(line: string): ScanEvent {
-    const event = JSON.parse(line) as
-      | ScanEvent
-      | { type: "refused"; target: string; reason: string }
-      | { type: "error"; message: string };
-    if (event.type === "error") throw new Error(`The worker broke off: ${event.message}`);
-    if (event.type === "refused") {
-      const { target, reason } = event;
-      const bad = {
-        input: target,
-        message: `${target} is refused: ${REASONS[reason] ?? reason}`,
-        line: null,
-      };
-      this.#invalid.push(bad);
-      return { type: "invalid-target", ...bad };
-    }
-    if (event.type === "started") this.#started = event;
-    if (event.type === "result")
-      this.#results.set(`${event.result.plugin} ${event.result.target}`, event.result);
-    return event;
-  }
+/** A scan that the worker streams while it makes it. */
+async function* scanAtOnce(
+  worker: EdgeWorker,
+  order: object,
+  signal: AbortSignal,
+): AsyncGenerator<WorkerEvent> {
+  const response = await ask(worker, "scan", { ...ordering(order), signal });
+  const type = response.headers.get("content-type") ?? "";
+  if (!response.ok || !type.startsWith("application/x-ndjson")) throw new Error(await refusalOf(response));
+  for await (const line of linesOf(response)) yield JSON.parse(line) as WorkerEvent;
 }
 
 /** What a worker's reasons mean to a reader. */
@@ -133,46 +141,12 @@ const REASONS: Record<string, string> = {
   unresolved: "its name leads nowhere",
 };
 
-/** An address that was typed: a host alone is meant as https, and a path as a folder. */
-export function base(url: string): URL {
-  const address = new URL(/^https?:\/\//i.test(url) ? url : `https://${url}`);
-  if (!address.pathname.endsWith("/")) address.pathname += "/";
-  return address;
-}
-
 /** A list of targets as the worker takes it: one by one, and without comments. */
 export function targetsIn(text: string): string[] {
   return text
     .split("\n")
     .flatMap((line) => line.replace(/(^|\s)#.*$/, "").split(/[\s,]+/))
     .filter((target) => target !== "");
-}
-
-async function refusalOf(response: Response): Promise<string> {
-  const said: unknown = await response.json().catch(() => undefined);
-  const error =
-    typeof said === "object" && said !== null && "error" in said && typeof said.error === "string"
-      ? said.error.slice(0, 300)
-      : `it answered ${response.status}`;
-  const seconds = response.headers.get("retry-after");
-  return `The worker refuses: ${error}${seconds === null ? "" : `, come back in ${seconds} s`}.`;
-}
-
-async function* linesOf(response: Response): AsyncGenerator<string> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const lines = (rest + decoder.decode(part.value, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) if (line !== "") yield line;
-    }
-    if (rest !== "") yield rest;
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
 }
 
 function cancelled(plugin: string, target: string): PluginResult {
@@ -198,7 +172,7 @@ const LEVELS: Record<string, Level> = {
   "mcp-threats": "analysis",
 };
 
-function sentence(events: readonly ScanEvent[]): string {
+function sentence(events: readonly SeenEvent[]): string {
   const messages = events.flatMap((event) => (event.type === "invalid-target" ? [event.message] : []));
   return `${messages.slice(0, 3).join("; ")}${messages.length > 3 ? " …" : ""}.`;
 }

@@ -1,7 +1,7 @@
 // Who scans: this tab, or a worker on the edge, which sees what a browser hides.
 
 import { part, say } from "./build.js";
-import { base, type EdgeWorker } from "./edge-scanner.js";
+import { base, type EdgeWorker } from "./edge-worker.js";
 
 const TAB = "This page scans. A browser shows it only what a target's CORS headers allow.";
 

@@ -1,7 +1,7 @@
 // What happened that is neither a result nor a number: breakers, pauses, beginnings and ends. The newest last, and in sight unless the reader has scrolled away.
 
-import type { ScanEvent } from "tidegate/scan";
 import { build } from "./build.js";
+import type { SeenEvent } from "./edge-scanner.js";
 import { clock, plural } from "./figures.js";
 import { foreignLine } from "./foreign.js";
 
@@ -19,7 +19,7 @@ export class Events {
     this.#list.replaceChildren(build("li", { class: "quiet", text: "Nothing yet." }));
   }
 
-  take(event: ScanEvent): void {
+  take(event: SeenEvent): void {
     const line = lineOf(event);
     if (line !== undefined) this.add(line.at, line.text, line.kind);
   }
@@ -40,7 +40,7 @@ export class Events {
   }
 }
 
-function lineOf(event: ScanEvent): { at: number; text: string; kind?: string } | undefined {
+function lineOf(event: SeenEvent): { at: number; text: string; kind?: string } | undefined {
   switch (event.type) {
     case "started":
       return {

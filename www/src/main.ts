@@ -1,12 +1,12 @@
 // The page: puts its parts together and passes events between them.
 
-import type { ScanEvent } from "tidegate/scan";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import { Board, type Filter, type Row } from "./board.js";
 import { part, say } from "./build.js";
 import { Detail } from "./detail.js";
-import { base } from "./edge-scanner.js";
+import type { SeenEvent } from "./edge-scanner.js";
+import { base } from "./edge-worker.js";
 import { engine } from "./engine.js";
 import { EngineChoice } from "./engine-choice.js";
 import { Events } from "./events.js";
@@ -125,7 +125,7 @@ function at(url: string): string {
   return url !== "" && URL.canParse(url) ? `: ${base(url).host}` : "";
 }
 
-function take(event: ScanEvent): void {
+function take(event: SeenEvent): void {
   board.take(event);
   readouts.take(event);
   events.take(event);
@@ -141,7 +141,7 @@ function take(event: ScanEvent): void {
       form.showBad(bad);
       break;
     case "progress":
-      plots.add(event.metrics);
+      if (event.metrics !== null) plots.add(event.metrics);
       break;
     case "done": {
       const { findings } = event.report.summary;

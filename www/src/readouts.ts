@@ -1,7 +1,8 @@
 // How far the scan is and how it does, in numbers.
 
-import type { ScanEvent, ScanMetrics } from "tidegate/scan";
+import type { ScanMetrics } from "tidegate/scan";
 import { build, part, say } from "./build.js";
+import type { SeenEvent } from "./edge-scanner.js";
 import { amount, duration, percent, plural } from "./figures.js";
 import type { Phase } from "./session.js";
 
@@ -57,7 +58,7 @@ export class Readouts {
     if (phase !== "scanning") say(this.#eta, "");
   }
 
-  take(event: ScanEvent): void {
+  take(event: SeenEvent): void {
     if (event.type === "started") this.#move(event.resumed, event.total);
     else if (event.type === "progress") {
       this.#move(event.done, event.total);
@@ -72,10 +73,10 @@ export class Readouts {
     }
   }
 
-  metrics(metrics: ScanMetrics): void {
+  metrics(metrics: ScanMetrics | null): void {
     GAUGES.forEach((gauge, index) => {
       const value = this.#values[index];
-      if (value !== undefined) say(value, gauge.show(metrics));
+      if (value !== undefined) say(value, metrics === null ? "–" : gauge.show(metrics));
     });
   }
 

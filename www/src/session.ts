@@ -1,7 +1,8 @@
 // One scan from its start to its end, and what may be done to it meanwhile.
 
-import type { Report, ScanEvent, Scanner } from "tidegate/scan";
-import { EdgeScanner, type EdgeWorker } from "./edge-scanner.js";
+import type { Report, Scanner } from "tidegate/scan";
+import { EdgeScanner, type SeenEvent } from "./edge-scanner.js";
+import type { EdgeWorker } from "./edge-worker.js";
 import { engine } from "./engine.js";
 import type { Order } from "./form.js";
 
@@ -17,7 +18,7 @@ export type Phase =
 
 export interface Listener {
   phase(phase: Phase): void;
-  event(event: ScanEvent): void;
+  event(event: SeenEvent): void;
   /** The engine itself broke off; one sentence. */
   broke(message: string): void;
 }
