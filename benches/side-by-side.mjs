@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 /**
  * Measures `ours` and `theirs`, each an async function that does all of the work once and throws if it did not; where
@@ -16,27 +17,47 @@ export async function sideBySide({ rounds = 21, ours, theirs, ...contest }) {
   return told({ ...contest, timed: await inTurns({ rounds, ours, theirs }) });
 }
 
-/** The milliseconds of both in each round. */
+/** The milliseconds of both in each round, and how many the cores had to do meanwhile, with this or anything else. */
 export async function inTurns({ rounds, ours, theirs }) {
   const timed = [];
   const warmUp = 5;
   for (let round = 0; round < warmUp + rounds; round += 1) {
     const order = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
     const times = {};
+    const before = busy();
     for (const side of order) {
       const began = performance.now();
       const took = await (side === "ours" ? ours() : theirs());
       times[side] = took ?? performance.now() - began;
     }
-    if (round >= warmUp) timed.push(times);
+    if (round >= warmUp) timed.push({ ...times, busy: busy() - before });
   }
   return timed;
 }
 
+/**
+ * So many of the rounds: those in which the cores had least to do. The contestants' own share is much the same in all, so these are
+ * the ones that others disturbed least.
+ */
+export function quietest(timed, rounds) {
+  return timed.toSorted((a, b) => a.busy - b.busy).slice(0, rounds);
+}
+
+function busy() {
+  const worked = ({ times: { user, nice, sys, irq } }) => user + nice + sys + irq;
+  return cpus().reduce((sum, core) => sum + worked(core), 0);
+}
+
 /** The row of a contest: the round in which ours took the median share of theirs. */
 export function told({ timed, ...contest }) {
+  return row({ ...contest, unit: "ms", ...medianOf(timed), direction: "lower" });
+}
+
+/** The round in which ours took the median share of theirs. */
+export function medianOf(timed) {
   const sorted = timed.toSorted((a, b) => a.ours / a.theirs - b.ours / b.theirs);
-  return row({ ...contest, unit: "ms", ...sorted[sorted.length >> 1], direction: "lower" });
+  const { ours, theirs } = sorted[sorted.length >> 1];
+  return { ours, theirs };
 }
 
 /** A row as every bench gives it; `ratio` is ours ÷ theirs. */

@@ -1,4 +1,4 @@
-/** The page of the kernels: 64 MB in parts, through a pool of two workers, and through two bare ones that have half of it each. */
+/** The page of the kernels: 64 MB in parts, through a pool of two workers, and through two bare ones that have half of it each or one part after the other. */
 
 import { WorkerPool } from "tidegate/workers";
 import { PART, PARTS, WORKERS } from "./kernel-load.mjs";
@@ -25,23 +25,37 @@ const contestants = {
   async ours(name, parts) {
     return Promise.all(parts.map((part) => pool.run(name, calls[name](part), { transfer: [part.buffer] })));
   },
-  async theirs(name, parts) {
+  async halves(name, parts) {
     const share = PARTS / WORKERS;
-    const answers = bare.map((worker, n) => {
-      const mine = parts.slice(n * share, (n + 1) * share);
-      const answered = new Promise((resolve) => {
-        worker.onmessage = ({ data }) => resolve(data);
-      });
-      const message = { name, all: mine.map((part) => calls[name](part)) };
-      worker.postMessage(
-        message,
-        mine.map(({ buffer }) => buffer),
-      );
-      return answered;
-    });
-    return (await Promise.all(answers)).flat();
+    const halves = bare.map((worker, n) => answered(worker, name, parts.slice(n * share, (n + 1) * share)));
+    return (await Promise.all(halves)).flat();
+  },
+  async parts(name, parts) {
+    const answers = [];
+    let next = 0;
+    const takeOneByOne = async (worker) => {
+      while (next < PARTS) {
+        next += 1;
+        answers.push(...(await answered(worker, name, [parts[next - 1]])));
+      }
+    };
+    await Promise.all(bare.map(takeOneByOne));
+    return answers;
   },
 };
+
+/** What a bare worker answers to some parts in one message. */
+function answered(worker, name, parts) {
+  const answers = new Promise((resolve) => {
+    worker.onmessage = ({ data }) => resolve(data);
+  });
+  const all = parts.map((part) => calls[name](part));
+  worker.postMessage(
+    { name, all },
+    parts.map(({ buffer }) => buffer),
+  );
+  return answers;
+}
 
 /** Runs a kernel over all of it, once; gives the milliseconds, and what tells the answers of both sides apart. */
 globalThis.contest = async (who, name) => {
