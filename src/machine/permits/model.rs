@@ -2,6 +2,7 @@
 //! anew, nothing that is remembered to be quick. The machine must agree with it in every answer, wake and number.
 
 use super::*;
+use crate::machine::gate::Pass;
 use crate::machine::queue::Overflow;
 use proptest::prelude::*;
 use std::collections::HashMap;
