@@ -5,6 +5,7 @@ import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { integer, nameOf } from "./options.js";
+import { CLOSED } from "./refusal.js";
 import { ask, open, register, settle } from "./store.js";
 import { type ParsedWait, parseWait, Waiters, type WaitOptions } from "./waiting.js";
 
@@ -51,7 +52,7 @@ export class Barrier implements Handle {
       ask(() => bindings.barrier_cancel(this.#id, ticket));
       settle();
     },
-    (_, timeout) => new TimeoutError("wait at barrier", timeout),
+    (code, timeout) => this.#refusal(code, timeout),
   );
   #rounds = 0;
   #closed = false;
@@ -88,13 +89,12 @@ export class Barrier implements Handle {
 
   #enter(wait: ParsedWait, resolve: (last: boolean) => void, reject: (reason: unknown) => void): void {
     wait.signal?.throwIfAborted();
-    if (this.#closed) throw this.#over();
     const answer = ask(() => bindings.barrier_arrive(this.#id, now(), wait.timeout));
     if (answer < TICKET_SPAN) {
       this.#rounds += 1;
       resolve(true);
       this.#events.emit("pass", { round: this.#rounds });
-    } else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait at barrier", wait.timeout));
+    } else if (answer >= 3 * TICKET_SPAN) reject(this.#refusal(answer - 3 * TICKET_SPAN, wait.timeout));
     else
       this.#waiters.enter(
         answer - TICKET_SPAN,
@@ -124,7 +124,8 @@ export class Barrier implements Handle {
   /** Ends waiting: those who have arrived, and whoever arrives later, are rejected with `ClosedError`. */
   close(): void {
     this.#closed = true;
-    this.#waiters.end(this.#over());
+    ask(() => bindings.barrier_close(this.#id, now()));
+    settle();
   }
 
   /** The same as {@link close}. */
@@ -142,15 +143,18 @@ export class Barrier implements Handle {
     return this.#waiters.forsake(ticket, handed);
   }
 
-  /** @internal Starts again after a trap, with nobody there. */
+  /** @internal Starts again after a trap, with nobody there, and closed if it was. */
   rebuild(error: RuntimeTrapError): () => void {
     const reject = this.#waiters.clear();
     this.#id = bindings.barrier_open(this.#parties);
     register(this, this.#id, bindings.barrier_drop);
+    if (this.#closed) bindings.barrier_close(this.#id, now());
     return () => reject(error);
   }
 
-  #over(): ClosedError {
-    return new ClosedError(`The barrier "${this.#name}" is closed`);
+  #refusal(code: number, timeout: number): Error {
+    return code === CLOSED
+      ? new ClosedError(`The barrier "${this.#name}" is closed`)
+      : new TimeoutError("wait at barrier", timeout);
   }
 }

@@ -5,6 +5,7 @@ import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
 import { type Handle, TICKET_SPAN } from "./instance.js";
 import { nameOf } from "./options.js";
+import { CLOSED } from "./refusal.js";
 import { ask, open, register, settle } from "./store.js";
 import { type ParsedWait, parseWait, Waiters, type WaitOptions } from "./waiting.js";
 
@@ -46,7 +47,7 @@ export class Event implements Handle {
     this,
     () => this.#id,
     (ticket) => this.#call(() => bindings.event_cancel(this.#id, ticket)),
-    (_, timeout) => new TimeoutError("wait for event", timeout),
+    (code, timeout) => this.#refusal(code, timeout),
   );
   /** @internal */
   readonly kind = "event";
@@ -106,7 +107,7 @@ export class Event implements Handle {
   /** Ends waiting: those who wait, and who come later while it is not set, are rejected with `ClosedError`. */
   close(): void {
     this.#closed = true;
-    this.#waiters.end(this.#over());
+    this.#call(() => bindings.event_close(this.#id, now()));
   }
 
   /** The same as {@link close}. */
@@ -125,10 +126,9 @@ export class Event implements Handle {
 
   #enter(wait: ParsedWait, resolve: () => void, reject: (reason: unknown) => void): void {
     wait.signal?.throwIfAborted();
-    if (this.#closed && !this.#set) throw this.#over();
     const answer = ask(() => bindings.event_wait(this.#id, now(), wait.timeout));
     if (answer < TICKET_SPAN) resolve();
-    else if (answer >= 3 * TICKET_SPAN) reject(new TimeoutError("wait for event", wait.timeout));
+    else if (answer >= 3 * TICKET_SPAN) reject(this.#refusal(answer - 3 * TICKET_SPAN, wait.timeout));
     else
       this.#waiters.enter(
         answer - TICKET_SPAN,
@@ -150,17 +150,20 @@ export class Event implements Handle {
     return this.#waiters.forsake(ticket, handed);
   }
 
-  /** @internal Starts again after a trap, set if it was. */
+  /** @internal Starts again after a trap, set and closed if it was. */
   rebuild(error: RuntimeTrapError): () => void {
     const reject = this.#waiters.clear();
     this.#id = bindings.event_open();
     register(this, this.#id, bindings.event_drop);
     if (this.#set) bindings.event_set(this.#id, now());
+    if (this.#closed) bindings.event_close(this.#id, now());
     return () => reject(error);
   }
 
-  #over(): ClosedError {
-    return new ClosedError(`The event "${this.#name}" is closed`);
+  #refusal(code: number, timeout: number): Error {
+    return code === CLOSED
+      ? new ClosedError(`The event "${this.#name}" is closed`)
+      : new TimeoutError("wait for event", timeout);
   }
 
   #call(call: () => void): void {

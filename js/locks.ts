@@ -1,25 +1,19 @@
 import { now } from "./clock.js";
 import { dispose } from "./dispose.js";
-import { ClosedError, ConflictError, DeadlockError, type RuntimeTrapError, TimeoutError } from "./errors.js";
+import type { RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
 import { type Handle, LIST, REFUSED, TICKET_SPAN } from "./instance.js";
-import { chainOf, judgeSoon, standAs } from "./kin.js";
+import { judgeSoon, standAs } from "./kin.js";
 import { attach, nameLocks } from "./kin-graph.js";
 import { type Claim, Held } from "./lock-lease.js";
 import { LockNames } from "./lock-names.js";
 import { type LockOwner, numberOf, release } from "./lock-owners.js";
-import type {
-  LockEvents,
-  LockLease,
-  LockMetrics,
-  LockOptions,
-  LockSetOptions,
-  LockTimeout,
-} from "./lock-terms.js";
+import { lockError, readReport } from "./lock-refusal.js";
+import type { LockEvents, LockLease, LockMetrics, LockOptions, LockSetOptions } from "./lock-terms.js";
 import { abortSignal, milliseconds, object, reject as refuse } from "./options.js";
-import { attendant, inRequestOf } from "./presence.js";
-import { CONFLICT, DEADLOCK } from "./refusal.js";
+import { attendant } from "./presence.js";
+import { CLOSED, CONFLICT, DEADLOCK } from "./refusal.js";
 import { onAbort } from "./signals.js";
 import { area, ask, hold, open, register, settle } from "./store.js";
 import { weakly } from "./weak.js";
@@ -163,14 +157,7 @@ export class LockSet implements Handle {
   /** Ends waiting: those who wait, and whoever asks later and would have to, are rejected with `ClosedError`. Leases stay until they are released. */
   close(): void {
     this.#closed = true;
-    for (const [ticket, { claim, reject }] of [...this.#waiters]) {
-      inRequestOf(this, ticket, () => {
-        if (this.#leave(ticket) === undefined) return;
-        this.#over(claim);
-        reject(this.#ended());
-      });
-      ask(() => bindings.locks_leave(this.#id, now(), ticket));
-    }
+    ask(() => bindings.locks_close(this.#id, now()));
     settle();
   }
 
@@ -209,7 +196,7 @@ export class LockSet implements Handle {
     for (const lease of this.#leases) if (lease.ticket === ticket) lease.release();
   }
 
-  /** @internal Starts again after a trap with the same leases. */
+  /** @internal Starts again after a trap with the same leases, closed if it was. */
   rebuild(error: RuntimeTrapError): () => void {
     const waiters = [...this.#waiters.values()];
     this.#waiters.clear();
@@ -221,6 +208,7 @@ export class LockSet implements Handle {
       lease.ticket = this.#ask({ ...lease.claim, unit: true, timeout: 0 });
       attendant?.lease(this, lease.ticket, attendant.leaseTimeout);
     }
+    if (this.#closed) ask(() => bindings.locks_close(this.#id, now()));
     return () => {
       for (const waiter of waiters) {
         waiter.unwatch();
@@ -254,15 +242,14 @@ export class LockSet implements Handle {
     reject: (reason: unknown) => void,
   ): void {
     signal?.throwIfAborted();
-    // One that is closed may still have a lock free, but nobody waits for one.
-    const claim = this.#claim(names, unit, owner, this.#closed ? 0 : timeout);
+    const claim = this.#claim(names, unit, owner, timeout);
     const answer = this.#ask(claim);
     if (answer < TICKET_SPAN) {
       resolve(this.#grant(answer, claim));
     } else if (answer >= 3 * TICKET_SPAN) {
       const error = this.#error(answer - 3 * TICKET_SPAN, -1, claim);
       this.#over(claim);
-      reject(this.#closed ? this.#ended() : error);
+      reject(error);
     } else {
       const ticket = answer - TICKET_SPAN;
       const again = () => {
@@ -287,10 +274,6 @@ export class LockSet implements Handle {
     this.#warn();
     settle();
     judgeSoon();
-  }
-
-  #ended(): ClosedError {
-    return new ClosedError(`The locks "${this.#name}" are closed`);
   }
 
   #mostWaiting(): number {
@@ -359,37 +342,13 @@ export class LockSet implements Handle {
 
   #error(code: number, ticket: number, claim: Claim): Error {
     const length = ask(() => bindings.locks_report(this.#id, now(), ticket));
-    let at = 0;
-    const next = () => {
-      at += 1;
-      return bindings.told(at - 1);
-    };
-    const list = () => Array.from({ length: Math.max(0, next()) }, () => this.#names.name(next()));
-    const [wanted, held, taken] = [list(), list(), list()];
-    const who = `Locks "${this.#name}"`;
+    const report = readReport(length, (lock) => this.#names.name(lock), lockOf);
     if (code === DEADLOCK) {
-      const steps: (readonly [owner: number, set: number, lock: number])[] = [];
-      while (at < length) steps.push([next(), next(), next()]);
-      const chain = chainOf(steps, lockOf);
       this.#deadlocks += 1;
-      if (this.#events.heard("deadlock")) this.#events.emit("deadlock", { chain });
-      return new DeadlockError(
-        `${who}: waiting for ${quoted(wanted)} would never end: ${chain.join(", ")}`,
-        chain,
-      );
-    }
-    if (code === CONFLICT) {
-      this.#conflicts += 1;
-      return new ConflictError(
-        `${who}: ${quoted(wanted)} cannot be had together: ${quoted(taken)} taken by others`,
-        taken,
-      );
-    }
-    this.#timeouts += 1;
-    const details = `held: ${quoted(held)}; taken by others: ${quoted(taken)}`;
-    const verb = claim.unit ? "reserve" : "acquire";
-    const error = new TimeoutError(`${verb} ${quoted(wanted)} of ${this.#name} (${details})`, claim.timeout);
-    return Object.assign(error, { wanted, held, taken } satisfies LockTimeout);
+      if (this.#events.heard("deadlock")) this.#events.emit("deadlock", { chain: report.chain });
+    } else if (code === CONFLICT) this.#conflicts += 1;
+    else if (code !== CLOSED) this.#timeouts += 1;
+    return lockError(this.#name, code, claim, report);
   }
 
   #warn(): void {
@@ -430,10 +389,6 @@ export class LockSet implements Handle {
 
 function lockOf(set: number, lock: number): string {
   return sets.get(set)?.deref()?.label(lock) ?? "a lock";
-}
-
-function quoted(names: readonly string[]): string {
-  return names.length === 0 ? "none" : names.map((name) => `"${name}"`).join(", ");
 }
 
 function listOf(name: string, value: unknown): readonly string[] {

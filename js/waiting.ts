@@ -2,7 +2,7 @@
 
 import { type Handle, REFUSED } from "./instance.js";
 import { abortSignal, milliseconds, object } from "./options.js";
-import { attendant, inRequestOf } from "./presence.js";
+import { attendant } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { hold } from "./store.js";
 
@@ -107,14 +107,6 @@ export class Waiters {
   /** How many there are. */
   get size(): number {
     return this.#seats.size;
-  }
-
-  /** Turns all of them away. */
-  end(error: unknown): void {
-    for (const ticket of [...this.#seats.keys()]) {
-      inRequestOf(this.#handle, ticket, () => this.#leave(ticket)?.reject(error));
-      this.#cancel(ticket);
-    }
   }
 
   /** Takes all of them out, to be rejected by what this returns. */

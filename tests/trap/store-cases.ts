@@ -9,7 +9,9 @@ import {
   Cache,
   Channel,
   Event,
+  isClosedError,
   isRuntimeTrapError,
+  LockSet,
   Orchestrator,
   Pool,
   PressureMonitor,
@@ -122,6 +124,19 @@ test("trap of the store: events stay set, barriers begin anew, and those who wai
   event.set();
   await waiting;
   assert.sameMembers(await Promise.all([barrier.arrive(), barrier.arrive()]), [true, false]);
+});
+
+test("trap of the store: what was closed stays closed, and what was set or held stays so", async () => {
+  const [event, open, barrier, locks] = [new Event(), new Event(), new Barrier(2), new LockSet()];
+  open.set();
+  const lease = await locks.acquire("a");
+  for (const each of [event, open, barrier, locks]) each.close();
+  trapNow();
+  await open.wait();
+  const late = [event.wait(), barrier.arrive(), locks.acquire("a")];
+  for (const each of late) assert.isTrue(isClosedError(await rejection(each)));
+  lease.release();
+  (await locks.acquire("a")).release();
 });
 
 test("trap of the store in a call: it throws RuntimeTrapError or rejects with it, and the next works", async () => {

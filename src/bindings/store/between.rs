@@ -169,6 +169,16 @@ pub fn event_clear(event: u32) {
     });
 }
 
+/// Closes an event.
+#[wasm_bindgen]
+pub fn event_close(event: u32, now_ms: f64) {
+    at_world(|world, _| {
+        world.at_event(MachineId(event), |event, wakes| {
+            event.close(instant_of(now_ms), wakes)
+        });
+    });
+}
+
 /// Leaves without waiting any longer.
 #[wasm_bindgen]
 pub fn event_cancel(event: u32, ticket: f64) {
@@ -209,6 +219,16 @@ pub fn barrier_arrive(barrier: u32, now_ms: f64, patience_ms: f64) -> f64 {
             Arrival::Refused(refusal) => refused(refusal, &mut cells[DETAIL]),
         }
     })
+}
+
+/// Closes a barrier.
+#[wasm_bindgen]
+pub fn barrier_close(barrier: u32, now_ms: f64) {
+    at_world(|world, _| {
+        world.at_barrier(MachineId(barrier), |barrier, wakes| {
+            barrier.close(instant_of(now_ms), wakes)
+        });
+    });
 }
 
 /// Leaves before the others have come.

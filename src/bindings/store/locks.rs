@@ -47,6 +47,17 @@ pub fn locks_claim(set: u32, now_ms: f64, unit: u32, owner: f64, patience_ms: f6
     })
 }
 
+/// Closes a lock set.
+#[wasm_bindgen]
+pub fn locks_close(set: u32, now_ms: f64) {
+    at_world(|world, _| {
+        let now = instant_of(now_ms);
+        world.at_locks(now, MachineId(set), |locks, graph, wakes| {
+            locks.close(now, graph, wakes)
+        });
+    });
+}
+
 /// Leaves: gives back what is held, and the place in line. 0 when the ticket is stale.
 #[wasm_bindgen]
 pub fn locks_leave(set: u32, now_ms: f64, ticket: f64) -> u32 {
