@@ -109,8 +109,7 @@ impl Permits {
         ask.weight = ask.weight.max(1);
         self.expire(now, gate, wakes);
         if let Some(refusal) = self.turned_away(now, &ask, gate) {
-            self.count_refusal(refusal);
-            return Admission::Refused(refusal);
+            return self.refuse(refusal);
         }
         if self.queue.is_empty() {
             // Whom the gate held up has left; what it said to them does not hold for this one.
@@ -120,10 +119,7 @@ impl Permits {
             match gate.admit(now, ask.cost) {
                 Verdict::Pass(pass) => return self.grant_newcomer(now, &ask, pass),
                 Verdict::NotBefore(at) => self.blocked_until = at,
-                Verdict::Refuse(refusal) => {
-                    self.count_refusal(refusal);
-                    return Admission::Refused(refusal);
-                }
+                Verdict::Refuse(refusal) => return self.refuse(refusal),
             }
         }
         if ask.patience == Patience::None {
@@ -255,11 +251,7 @@ impl Permits {
                     self.blocked_until = at;
                     break;
                 }
-                Verdict::Refuse(refusal) => {
-                    self.step_out(ticket, None);
-                    self.count_refusal(refusal);
-                    wakes.push(ticket, Why::Refused(refusal));
-                }
+                Verdict::Refuse(refusal) => self.turn_away(ticket, refusal, wakes),
             }
         }
         self.let_in(wakes);

@@ -35,7 +35,7 @@ impl Permits {
             Patience::Micros(micros) => now.plus_micros(micros).min(ask.deadline),
             _ => ask.deadline,
         };
-        if tokens_at > patient_until && tokens_at > now {
+        if tokens_at > patient_until {
             return Some(Refusal::RateLimited { retry_at: tokens_at });
         }
         let estimate = self.start_estimate(now, ask.weight);
@@ -81,9 +81,8 @@ impl Permits {
         let waiting = waiting_of(now, ask, Standing::NONE);
         let run = running_of(now, &waiting, pass);
         let Ok(ticket) = self.entries.insert(Entry::Running(run)) else {
-            return Admission::Refused(Refusal::QueueFull {
-                queued: self.queue.queued(),
-            });
+            let queued = self.queue.queued();
+            return self.refuse(Refusal::QueueFull { queued });
         };
         self.counts.accepted += 1;
         self.started(now, ticket, &waiting, &run);
@@ -106,19 +105,11 @@ impl Permits {
             Room::Inside => false,
             Room::Outside => true,
             Room::InsteadOf(victim) => {
-                self.step_out(victim, None);
-                self.counts.dropped += 1;
-                wakes.push(victim, Why::Refused(Refusal::Dropped { queued }));
+                self.turn_away(victim, Refusal::Dropped { queued }, wakes);
                 false
             }
-            Room::Dropped => {
-                self.counts.dropped += 1;
-                return Admission::Refused(Refusal::Dropped { queued });
-            }
-            Room::Full => {
-                self.counts.rejected += 1;
-                return Admission::Refused(Refusal::QueueFull { queued });
-            }
+            Room::Dropped => return self.refuse(Refusal::Dropped { queued }),
+            Room::Full => return self.refuse(Refusal::QueueFull { queued }),
         };
         let standing = self.queue.arrive(ask.priority, ask.key);
         let waiting = waiting_of(now, ask, standing);
@@ -128,8 +119,7 @@ impl Permits {
             Entry::Queued(waiting)
         };
         let Ok(ticket) = self.entries.insert(entry) else {
-            self.counts.rejected += 1;
-            return Admission::Refused(Refusal::QueueFull { queued });
+            return self.refuse(Refusal::QueueFull { queued });
         };
         self.counts.accepted += 1;
         self.queued_weight += u64::from(ask.weight);
@@ -156,7 +146,20 @@ impl Permits {
         }
     }
 
-    pub(super) fn count_refusal(&mut self, refusal: Refusal) {
+    /// Refuses whoever asks.
+    pub(super) fn refuse(&mut self, refusal: Refusal) -> Admission {
+        self.count_refusal(refusal);
+        Admission::Refused(refusal)
+    }
+
+    /// Refuses somebody who waits.
+    pub(super) fn turn_away(&mut self, ticket: Ticket, refusal: Refusal, wakes: &mut Wakes) {
+        self.step_out(ticket, None);
+        self.count_refusal(refusal);
+        wakes.push(ticket, Why::Refused(refusal));
+    }
+
+    fn count_refusal(&mut self, refusal: Refusal) {
         match refusal {
             Refusal::Dropped { .. } => self.counts.dropped += 1,
             Refusal::QueueFull { .. } | Refusal::Closed | Refusal::NeverPossible { .. } => {

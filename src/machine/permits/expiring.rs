@@ -56,9 +56,7 @@ impl Permits {
             freed = true;
             match self.entries.get(ticket) {
                 Some(Entry::Queued(_) | Entry::Outside(_)) => {
-                    self.step_out(ticket, None);
-                    self.counts.queue_timeouts += 1;
-                    wakes.push(ticket, Why::Refused(Refusal::QueueTimeout));
+                    self.turn_away(ticket, Refusal::QueueTimeout, wakes);
                 }
                 Some(Entry::Running(run)) => {
                     let run = *run;

@@ -93,9 +93,7 @@ impl Permits {
             }
         }
         while let Some((_, ticket)) = refused.pop(|_| true) {
-            self.step_out(ticket, None);
-            self.count_refusal(refusal);
-            wakes.push(ticket, Why::Refused(refusal));
+            self.turn_away(ticket, refusal, wakes);
         }
         self.let_in(wakes);
     }
