@@ -1,10 +1,10 @@
 //! Where tasks wait that no worker has yet: in one queue for all, or in the line of the worker they belong to.
 
+use super::Dispatch;
 use super::config::{Overflow, Turn};
 use super::task::{Place, Task};
 use super::terms::Job;
 use super::worker::{Stage, Worker};
-use super::{AGING, Dispatch};
 use crate::machine::line::Line;
 use crate::machine::random::Random;
 use crate::machine::ticket::{Slab, Ticket};
@@ -69,8 +69,8 @@ impl Dispatch {
             Overflow::DropOldest => {
                 let unsent = |task: &Task| matches!(task.place, Place::Queue | Place::Backlog(_));
                 let waiting = self.tasks.iter().filter(|(_, task)| unsent(task));
-                let arrival = |task: &Task| task.rank + i64::from(task.job.priority) * AGING;
-                let oldest = waiting.min_by_key(|(_, task)| (task.job.priority, arrival(task)));
+                // Of one priority the lower rank came first.
+                let oldest = waiting.min_by_key(|(_, task)| (task.job.priority, task.rank));
                 match oldest.map(|(ticket, task)| (ticket, task.job.priority)) {
                     Some((task, lowest)) if lowest <= priority => Ok(Some(task)),
                     _ => Err(Refusal::Dropped { queued: told }),
