@@ -137,3 +137,6 @@ impl Rounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
