@@ -285,6 +285,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_takes_nothing_leaves_no_trace() {
+        let mut rate = Rate::new(either());
+        assert_eq!(rate.try_take(at(500), 1), Verdict::Pass);
+        assert_eq!(rate.check(at(600), 1), Verdict::Pass);
+        let before = format!("{rate:?}");
+        assert_eq!(rate.try_take(at(600), 0), Verdict::Pass);
+        assert_eq!(format!("{rate:?}"), before);
+    }
+
+    #[test]
     fn denied_before_t_allowed_at_t() {
         for rule in either() {
             let mut rate = Rate::new([rule]);

@@ -132,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn more_than_fifty_years_ahead_is_the_last_century() {
+        let in_2026 = s(1_780_000_000);
+        assert_eq!(full_year(76, in_2026), 2076);
+        assert_eq!(full_year(77, in_2026), 1977);
+        assert_eq!(full_year(99, in_2026), 1999);
+        assert_eq!(full_year(0, in_2026), 2000);
+    }
+
+    #[test]
     fn leap_days_count() {
         let wait = |from: &str, to: &str| retry_after(to, retry_after(from, s(0)).unwrap()).unwrap();
         let (february, march) = ("Mon, 28 Feb 2028 00:00:00 GMT", "Wed, 01 Mar 2028 00:00:00 GMT");

@@ -227,6 +227,24 @@ fn a_cycle_through_a_pool_and_a_lock_is_one_graph() {
 }
 
 #[test]
+fn a_task_whose_slots_were_taken_back_is_still_what_its_parent_waits_for() {
+    let mut world = World::new(1);
+    let (outer, inner) = (pool(&mut world, 1), pool(&mut world, 1));
+    let parent = run(&mut world, outer);
+    let Admission::Granted(ticket) = request(&mut world, inner, child(2, 1, parent)) else {
+        panic!("the slot is free")
+    };
+    world.pool_cancel(NOW, inner, ticket).unwrap();
+    // It goes on all the same, and asks for the slot that its parent keeps until it ends.
+    let abandoned = Waiter {
+        machine: inner,
+        ticket,
+    };
+    let refused = request(&mut world, outer, child(3, 2, abandoned));
+    assert_eq!(refused, Admission::Refused(Refusal::Deadlock));
+}
+
+#[test]
 fn whoever_leaves_the_queue_or_the_slots_leaves_the_graph() {
     let mut world = World::new(1);
     let (id, other) = (pool(&mut world, 1), pool(&mut world, 1));
