@@ -150,31 +150,43 @@ fn the_number_of_what_a_host_decides_by_itself_goes_to_the_next() {
 
 #[test]
 fn what_was_dropped_is_not_there_and_nobody_waits_for_its_time() {
-    use crate::machine::dispatch::{DispatchConfig, Job};
+    use crate::machine::dispatch::{DispatchConfig, Job, Order};
     use crate::machine::locks::{Claim, LockSet, Mode};
     use crate::machine::permits::Patience;
+    use core::time::Duration;
     let mut world = World::new(1);
     let locks = world.open_locks(LockSet::new()).unwrap();
-    world.at_locks(Instant::ZERO, locks, |locks, graph, wakes| {
-        let claim = Claim {
-            locks: &[7],
-            mode: Mode::Ordered,
-            owner: Some(1),
-            patience: Patience::None,
-        };
-        locks.claim(Instant::ZERO, claim, graph, wakes)
-    });
+    for owner in [1, 2] {
+        world.at_locks(Instant::ZERO, locks, |locks, graph, wakes| {
+            let claim = Claim {
+                locks: &[7],
+                mode: Mode::Ordered,
+                owner: Some(owner),
+                patience: Patience::Micros(5),
+            };
+            locks.claim(Instant::ZERO, claim, graph, wakes)
+        });
+    }
     assert!(world.locks(locks).is_some_and(|locks| locks.holder(7).is_some()));
-    let dispatch = world.open_dispatch(DispatchConfig::new(1, 2).unwrap()).unwrap();
+    let config = DispatchConfig::new(1, 2)
+        .unwrap()
+        .with_task_timeout(Duration::from_micros(9));
+    let dispatch = world.open_dispatch(config).unwrap();
     world.at_dispatch(dispatch, |dispatch| {
         dispatch.open(Instant::ZERO);
-        dispatch.submit(Instant::ZERO, Job::of(1)).unwrap();
+        let Some(Order::Spawn(worker)) = dispatch.pop_order() else {
+            panic!("it has no worker yet")
+        };
+        dispatch.ready(Instant::ZERO, worker).unwrap();
         dispatch.submit(Instant::ZERO, Job::of(1)).unwrap();
     });
     assert!(world.dispatch(dispatch).is_some());
+    assert_eq!(world.next_deadline(), Some(Instant::from_micros(5)));
     world.drop_locks(locks);
+    assert!(world.locks(locks).is_none());
+    assert_eq!(world.next_deadline(), Some(Instant::from_micros(9)));
     world.drop_dispatch(dispatch);
-    assert!(world.locks(locks).is_none() && world.dispatch(dispatch).is_none());
+    assert!(world.dispatch(dispatch).is_none());
     assert_eq!(world.next_deadline(), None);
 }
 
@@ -217,6 +229,8 @@ proptest! {
     #[test]
     fn timers_that_are_put_off_again_and_again_take_no_more_room(machines in 1u32..5) {
         let mut timers = Timers::new();
+        // In front of all others, so that nobody comes by those that are behind it.
+        timers.arm(id(2, 0), Some(Instant::ZERO));
         for at in 0..2_000u64 {
             for index in 0..machines {
                 timers.arm(id(1, index), Some(Instant::from_micros(at + 1)));
