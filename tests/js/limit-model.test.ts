@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AdaptiveLimit, type PressureLevel, PressureMonitor, type PressureReading } from "tidegate";
+import { type Options, type Rule, ruleOf } from "./limit-rules.js";
 import { holds, type Pause, Run, stepsOf, time, walk } from "./theorem.js";
 
 // Intervals of the time that is moved by hand.
@@ -222,17 +223,14 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("press" as const), ceiling: fc.nat(6) }) },
 );
 
-interface Rules {
-  readonly algorithm: "aimd" | "threshold" | "gradient" | "vegas";
-  readonly min: number;
+interface Rules extends Options {
   readonly max: number;
-  readonly target: number | undefined;
-  readonly factor: number | undefined;
 }
 
 const MIN_MAX = [
   [1, 12],
   [2, 6],
+  [1, 60],
   [3, 3],
 ] as const;
 
@@ -244,9 +242,14 @@ const rules = (algorithms: readonly Rules["algorithm"][]): fc.Arbitrary<Rules> =
       fc.constantFrom(undefined, 10),
       fc.constantFrom(undefined, 0.5, 2),
     )
-    .map(([algorithm, [min, max], target, factor]) => ({ algorithm, min, max, target, factor }));
-
-const THRESHOLD_INTERVAL = 30;
+    .map(([algorithm, [min, max], target, factor]) => ({
+      algorithm,
+      min,
+      max,
+      target,
+      factor,
+      interval: algorithm === "threshold" ? 30 : 0,
+    }));
 
 class Limited extends Run {
   readonly #rules: Rules;
@@ -255,9 +258,7 @@ class Limited extends Run {
   #pressed = 0;
   #ceiling = 0;
   #exact: number;
-  #shrankAt = Number.NEGATIVE_INFINITY;
-  #changedAt: number | undefined;
-  #means = { samples: 0, load: 0, response: 0 };
+  readonly #rule: Rule;
   #ups = 0;
   #downs = 0;
   readonly #told: [number, number][] = [];
@@ -266,14 +267,15 @@ class Limited extends Run {
     super();
     this.#rules = rules;
     this.#exact = rules.min;
-    const { algorithm, min, max, target, factor } = rules;
+    this.#rule = ruleOf(rules);
+    const { algorithm, min, max, target, factor, interval } = rules;
     this.#limit = new AdaptiveLimit({
       algorithm,
       min,
       max,
       ...(target === undefined ? {} : { target }),
       ...(factor === undefined ? {} : { factor }),
-      ...(algorithm === "threshold" ? { interval: THRESHOLD_INTERVAL } : {}),
+      ...(interval === 0 ? {} : { interval }),
       pressure: { shouldThrottle: () => this.#pressed > 0, concurrency: () => this.#pressed },
     });
     this.#limit.on("scale", ({ from, to }) => this.#told.push([from, to]));
@@ -301,30 +303,26 @@ class Limited extends Run {
       ...(queueCapacity === undefined ? {} : { queueCapacity }),
     });
     assert.equal(given, this.#limit.limit);
-    const { min, max, algorithm } = this.#rules;
-    assert.ok(given >= min && given <= max, `${given} is from ${min} to ${max}`);
-    if (algorithm === "aimd" || algorithm === "threshold") {
-      const wanted = [before];
-      this.#ceiling = this.#pressed;
-      wanted.push(this.#whole());
-      if (latency > 0 && how !== "badly") {
-        const next = algorithm === "aimd" ? this.#aimd(one) : this.#threshold(one);
-        this.#exact = Math.min(max, Math.max(min, next));
-      }
-      wanted.push(this.#whole());
-      assert.equal(given, wanted[2]);
-      const steps = wanted.slice(1).map((to, at): [number, number] => [wanted[at] as number, to]);
-      const moved = steps.filter(([from, to]) => from !== to);
-      assert.deepEqual(this.#told.slice(told), moved, "each change is told");
-      for (const [from, to] of moved) {
-        if (to > from) this.#ups += 1;
-        else this.#downs += 1;
-      }
-      const { ups, downs } = this.#limit.metrics();
-      assert.deepEqual([ups, downs], [this.#ups, this.#downs]);
-    } else if (this.#pressed === this.#ceiling && (latency === 0 || how === "badly"))
-      assert.equal(given, before, "what says nothing moves nothing");
+    const { min, max } = this.#rules;
+    const wanted = [before];
     this.#ceiling = this.#pressed;
+    wanted.push(this.#whole());
+    if (latency > 0 && how !== "badly") {
+      // A call that is over was in flight itself.
+      const seen = { ...one, inFlight: Math.max(1, inFlight), dropped: how === "dropped" };
+      this.#exact = Math.min(max, Math.max(min, this.#rule(time.now(), this.#exact, seen)));
+    }
+    wanted.push(this.#whole());
+    assert.equal(given, wanted[2]);
+    const steps = wanted.slice(1).map((to, at): [number, number] => [wanted[at] as number, to]);
+    const moved = steps.filter(([from, to]) => from !== to);
+    assert.deepEqual(this.#told.slice(told), moved, "each change is told");
+    for (const [from, to] of moved) {
+      if (to > from) this.#ups += 1;
+      else this.#downs += 1;
+    }
+    const { ups, downs } = this.#limit.metrics();
+    assert.deepEqual([ups, downs], [this.#ups, this.#downs]);
   }
 
   over(): void {
@@ -336,59 +334,36 @@ class Limited extends Run {
     const whole = Math.floor(this.#exact);
     return Math.max(this.#rules.min, this.#ceiling === 0 ? whole : Math.min(whole, this.#ceiling));
   }
-
-  /** Below a half or above two is the same factor. */
-  #shrink(usual: number): number {
-    const { factor = usual } = this.#rules;
-    return Math.min(factor, 1 / factor);
-  }
-
-  #aimd({ latency, inFlight, how }: Extract<Move, { do: "sample" }>): number {
-    const limit = this.#exact;
-    const { target = Number.POSITIVE_INFINITY } = this.#rules;
-    if (how === "dropped" || latency > target) {
-      // One overload, one decrease.
-      if (time.now() < this.#shrankAt + latency) return limit;
-      this.#shrankAt = time.now();
-      return Math.min(limit * this.#shrink(0.9), limit - 1);
-    }
-    return Math.max(1, inFlight) < Math.floor(limit) * 0.8 ? limit : limit + 1 / limit;
-  }
-
-  #threshold({ latency, inFlight, how, queued, queueCapacity = 0 }: Extract<Move, { do: "sample" }>): number {
-    const limit = this.#exact;
-    const means = this.#means;
-    means.samples = Math.min(100, means.samples + 1);
-    const work = Math.max(1, inFlight) + queued;
-    means.load += (work / (Math.floor(limit) + queueCapacity) - means.load) * (1 / means.samples);
-    means.response += (latency * 1000 - means.response) * (1 / means.samples);
-    if (how === "dropped") return limit;
-    this.#changedAt ??= time.now();
-    if (time.now() - this.#changedAt < THRESHOLD_INTERVAL) return limit;
-    const target = this.#rules.target === undefined ? undefined : this.#rules.target * 1000;
-    const isSlow = target !== undefined && means.response > 2 * target;
-    const isFast = target === undefined || means.response < target;
-    const shrink = this.#shrink(1.5);
-    let scaled: number;
-    if (means.load > 0.8 || isSlow) scaled = Math.max(Math.ceil(limit / shrink), limit + 1);
-    else if (means.load < 0.3 && isFast) scaled = Math.min(Math.floor(limit * shrink), limit - 1);
-    else return limit;
-    this.#changedAt = time.now();
-    means.samples = 0;
-    return scaled;
-  }
 }
 
-for (const [what, algorithms, runs] of [
-  ["a limit by losses or by thresholds is what its rule makes of its samples", ["aimd", "threshold"], 400],
-  [
-    "a limit that learns latencies keeps its bounds, and heeds nothing that says nothing",
-    ["gradient", "vegas"],
-    200,
-  ],
+/** Rounds of calls that go alike, long enough for a limit to learn how slow they are. */
+const rounds: fc.Arbitrary<Move[]> = fc
+  .record({
+    calls: fc.integer({ min: 1, max: 200 }),
+    latency: fc.constantFrom(4, 9, 15, 50, 200),
+    inFlight: fc.constantFrom(1, 3, 6, 12, 25, 50, 60),
+  })
+  .map(({ calls, latency, inFlight }) =>
+    Array.from({ length: calls }, (): Move => {
+      return { do: "sample", latency, inFlight, how: "well", queued: 0, queueCapacity: undefined };
+    }),
+  );
+
+const some = stepsOf(move, 120);
+const many = fc
+  .array(fc.oneof({ weight: 3, arbitrary: rounds }, { weight: 1, arbitrary: stepsOf(move, 10) }), {
+    minLength: 1,
+    maxLength: 20,
+    size: "max",
+  })
+  .map((all) => all.flat());
+
+for (const [what, algorithms, steps] of [
+  ["a limit by losses or by thresholds is what its rule makes of its samples", ["aimd", "threshold"], some],
+  ["a limit that learns latencies is what its rule makes of its rounds", ["gradient", "vegas"], many],
 ] as const)
   test(what, async () => {
-    await holds(runs, fc.tuple(rules(algorithms), stepsOf(move, 120)), async ([rule, steps]) => {
+    await holds(400, fc.tuple(rules(algorithms), steps), async ([rule, steps]) => {
       const model = new Limited(rule);
       await walk<Move>(model, steps);
       model.over();
