@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Pool, type PoolOptions, type RunOptions, type TaskContext } from "tidegate";
+import { Watched } from "./watched.js";
 
 // Real timers, counted; time passes when a test lets it.
 const timers = countTimers();
@@ -27,29 +28,6 @@ function countTimers() {
     clear(timer);
   }) as typeof clearTimeout;
   return { count: () => live.size, turn: () => new Promise<void>((resolve) => set(resolve, 0)) };
-}
-
-/** A controller whose signal counts the listeners it has. */
-class Watched {
-  readonly controller = new AbortController();
-  listeners = 0;
-
-  constructor() {
-    const { signal } = this.controller;
-    const add = signal.addEventListener.bind(signal) as AbortSignal["addEventListener"];
-    const remove = signal.removeEventListener.bind(signal) as AbortSignal["removeEventListener"];
-    const present = new Set<unknown>();
-    signal.addEventListener = ((type: string, fn: EventListener) => {
-      present.add(fn);
-      this.listeners = present.size;
-      add(type, fn);
-    }) as typeof signal.addEventListener;
-    signal.removeEventListener = ((type: string, fn: EventListener) => {
-      present.delete(fn);
-      this.listeners = present.size;
-      remove(type, fn);
-    }) as typeof signal.removeEventListener;
-  }
 }
 
 type State = "waiting" | "running" | "over";
@@ -206,7 +184,7 @@ class Run {
         return;
       }
       case "abort":
-        this.signals[one.which]?.controller.abort(new Error("aborted"));
+        this.signals[one.which]?.abort();
         return;
       case "cancel":
         this.cancels[one.which % Math.max(1, this.cancels.length)]?.(new Error("cancelled"));
@@ -233,7 +211,7 @@ class Run {
         this.ask("run", { ...PLAIN, signal: one.which % 4 }, (ctx) => {
           const reach = () => {
             this.ask("run", PLAIN);
-            this.signals[(one.which + 1) % 4]?.controller.abort(new Error("by a neighbour"));
+            this.signals[(one.which + 1) % 4]?.abort("by a neighbour");
           };
           if (one.which % 2 === 0) reach();
           else ctx.signal.addEventListener("abort", reach);
@@ -249,9 +227,7 @@ class Run {
     const { signal: number, ...rest } = given;
     const signal = number === undefined ? undefined : this.signals[number];
     const options = Object.fromEntries(
-      Object.entries({ ...rest, signal: signal?.controller.signal }).filter(
-        ([, value]) => value !== undefined,
-      ),
+      Object.entries({ ...rest, signal: signal?.signal }).filter(([, value]) => value !== undefined),
     ) as RunOptions;
     const call = new Call(given.weight, signal);
     this.calls.push(call);

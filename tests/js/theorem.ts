@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { Watched } from "./watched.js";
 
 interface Timer {
   readonly at: number;
@@ -71,35 +72,6 @@ class Time {
 }
 
 export const time = new Time();
-
-/** A controller whose signal counts the listeners it has. */
-export class Watched {
-  readonly #controller = new AbortController();
-  readonly #listeners = new Set<unknown>();
-  readonly signal = this.#controller.signal;
-
-  constructor() {
-    const { signal } = this;
-    const add = signal.addEventListener.bind(signal) as AbortSignal["addEventListener"];
-    const remove = signal.removeEventListener.bind(signal) as AbortSignal["removeEventListener"];
-    signal.addEventListener = ((type: string, fn: EventListener) => {
-      this.#listeners.add(fn);
-      add(type, fn);
-    }) as typeof signal.addEventListener;
-    signal.removeEventListener = ((type: string, fn: EventListener) => {
-      this.#listeners.delete(fn);
-      remove(type, fn);
-    }) as typeof signal.removeEventListener;
-  }
-
-  get listeners(): number {
-    return this.#listeners.size;
-  }
-
-  abort(): void {
-    this.#controller.abort(new Error("aborted"));
-  }
-}
 
 /** How a call ended: what it gave, or the name of what it threw; an abort's own error is called by its message. */
 export type Ended = { readonly gave: unknown } | { readonly threw: string };
