@@ -12,7 +12,7 @@ import { bindings } from "./generated/store_bg.js";
 import { GRANTED, type Handle, LIST, READY, TICKET_SPAN } from "./instance.js";
 import { waitsFor } from "./kin.js";
 import { attach } from "./kin-graph.js";
-import { abortSignal, callable, integer, milliseconds, object, reject } from "./options.js";
+import { abortSignal, callable, integer, object, reject } from "./options.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
 import { StateNames } from "./state-names.js";
@@ -29,6 +29,7 @@ import {
 } from "./state-terms.js";
 import { StateWaiters } from "./state-waiters.js";
 import { area, ask, open, register, settle } from "./store.js";
+import { type ParsedWait, parseWait } from "./waiting.js";
 
 export type {
   StateChange,
@@ -232,20 +233,17 @@ export class VersionedState<V> implements Handle {
     return new Promise<V>((resolve, reject) => {
       callable("predicate", predicate);
       const told = parseTold(options);
-      const signal = abortSignal("signal", options.signal);
-      const timeout =
-        options.timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds("timeout", options.timeout);
-      signal?.throwIfAborted();
-      this.#enter(key, predicate, timeout, told, signal, resolve, reject);
+      const wait = parseWait(options);
+      wait.signal?.throwIfAborted();
+      this.#enter(key, predicate, wait, told, resolve, reject);
     });
   }
 
   #enter(
     key: string,
     predicate: (value: V) => boolean,
-    timeout: number,
+    wait: ParsedWait,
     told: Told | undefined,
-    signal: AbortSignal | undefined,
     resolve: (value: V) => void,
     reject: (reason: unknown) => void,
   ): void {
@@ -255,6 +253,7 @@ export class VersionedState<V> implements Handle {
       return;
     }
     const id = this.#names.key(key);
+    const { timeout, signal } = wait;
     const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
     const look = () => {
       const entry = this.#entries[id];
@@ -265,7 +264,7 @@ export class VersionedState<V> implements Handle {
     };
     const again = () => {
       try {
-        this.#enter(key, predicate, timeout, told, signal, resolve, reject);
+        this.#enter(key, predicate, wait, told, resolve, reject);
       } catch (error) {
         reject(error);
       }
