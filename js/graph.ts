@@ -1,16 +1,11 @@
 import { between, now, toEpoch } from "./clock.js";
 import { dispose } from "./dispose.js";
-import {
-  ClosedError,
-  CycleError,
-  DeadlockError,
-  isRuntimeTrapError,
-  type RuntimeTrapError,
-} from "./errors.js";
+import { ClosedError, DeadlockError, isRuntimeTrapError, type RuntimeTrapError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
 import { bindings } from "./generated/store_bg.js";
 import { parseExecution, parseTask } from "./graph-options.js";
 import { type Execution, isOpen, type One, ownerOf } from "./graph-part.js";
+import { notAdded } from "./graph-refusal.js";
 import { criticalWay, reportOf, resultsOf } from "./graph-report.js";
 import type {
   ExecuteOptions,
@@ -272,21 +267,11 @@ export class TaskGraph implements Handle {
     this.#byTicket.set(one.ticket, one);
   }
 
-  /** The ticket of a task that was added, or what is wrong with it. */
+  /** The ticket of a task that was added. */
   #entered(id: string, add: () => number): number {
     const answer = ask(add);
-    const rest = answer % TICKET_SPAN;
-    if (answer < TICKET_SPAN) return rest;
-    if (rest === 0) throw new TypeError(`There is a task \`${id}\` already`);
-    if (rest === 3) throw new RangeError("There can be no more tasks than 2^24");
-    if (rest === 2)
-      throw new TypeError(`\`${id}\` depends on \`${this.#names.name(detail())}\`, which is not there`);
-    const cycle = Array.from({ length: detail() }, (_, n) => this.#names.name(bindings.told(n)) as string);
-    cycle.push(cycle[0] as string);
-    throw new CycleError(
-      `The dependencies go in a circle: ${cycle.map((each) => `\`${each}\``).join(" → ")}`,
-      cycle,
-    );
+    if (answer < TICKET_SPAN) return answer;
+    throw notAdded(id, answer % TICKET_SPAN, this.#names);
   }
 
   #start(one: One): void {
