@@ -63,9 +63,9 @@ impl<T: Copy> Line<T> {
     /// [`peek`](Self::peek) where it depends on the rank as well whether an item lives.
     pub fn peek_ranked(&mut self, lives: impl Fn(i64, T) -> bool) -> Option<(i64, T)> {
         loop {
-            let (item, from_heap) = self.first()?;
-            if lives(item.rank, item.value) {
-                return Some((item.rank, item.value));
+            let (&Item { rank, value, .. }, from_heap) = self.first()?;
+            if lives(rank, value) {
+                return Some((rank, value));
             }
             self.take(from_heap);
             self.gone = self.gone.saturating_sub(1);
@@ -80,9 +80,16 @@ impl<T: Copy> Line<T> {
     /// [`pop`](Self::pop) where it depends on the rank as well whether an item lives.
     pub fn pop_ranked(&mut self, lives: impl Fn(i64, T) -> bool) -> Option<(i64, T)> {
         let first = self.peek_ranked(lives)?;
-        let (_, from_heap) = self.first()?;
-        self.take(from_heap);
+        self.drop_first();
         Some(first)
+    }
+
+    /// Takes out what a look at the first living one has found: the first of all.
+    #[inline(always)]
+    pub fn drop_first(&mut self) {
+        if let Some((_, from_heap)) = self.first() {
+            self.take(from_heap);
+        }
     }
 
     /// Says that one of the items no longer lives. Sweeps when most of them are gone, so that a line whose items
@@ -119,11 +126,12 @@ impl<T: Copy> Line<T> {
         self.in_order.is_empty() && self.out_of_order.is_empty()
     }
 
-    fn first(&self) -> Option<(Item<T>, bool)> {
+    #[inline(always)]
+    fn first(&self) -> Option<(&Item<T>, bool)> {
         match (self.in_order.front(), self.out_of_order.peek()) {
-            (Some(a), Some(Reverse(b))) if b < a => Some((*b, true)),
-            (Some(a), _) => Some((*a, false)),
-            (None, Some(Reverse(b))) => Some((*b, true)),
+            (Some(a), Some(Reverse(b))) if b < a => Some((b, true)),
+            (Some(a), _) => Some((a, false)),
+            (None, Some(Reverse(b))) => Some((b, true)),
             (None, None) => None,
         }
     }

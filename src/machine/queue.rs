@@ -177,6 +177,7 @@ impl Queue {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn enter(&mut self, ticket: Ticket, standing: Standing) {
         self.inside.push(standing.rank, ticket);
         if self.config.overflow == Overflow::DropOldest {
@@ -209,9 +210,22 @@ impl Queue {
         self.outside.peek(parked).map(|(_, ticket)| ticket)
     }
 
-    /// The head was granted: later arrivals take their turns from here.
-    pub(crate) fn serve(&mut self, standing: Standing) {
+    /// Takes out the head that was just looked at, since it was granted: later arrivals take their turns from here. Its owner
+    /// no longer calls it queued.
+    #[inline(always)]
+    pub(crate) fn serve(&mut self, standing: Standing, queued: impl Fn(Ticket) -> bool) {
         self.served = self.served.max(standing.rank);
+        if self.inside_count > 0 {
+            self.inside_count -= 1;
+            self.inside.drop_first();
+            if self.config.overflow == Overflow::DropOldest {
+                self.by_priority.left(queued);
+            }
+        } else {
+            self.outside_count -= 1;
+            self.outside.drop_first();
+        }
+        self.end_turn(standing.key);
     }
 
     /// One that was inside has left, for whatever reason. Its owner no longer calls it queued.
@@ -238,6 +252,7 @@ impl Queue {
         }
     }
 
+    #[inline(always)]
     fn end_turn(&mut self, key: u32) {
         if key != 0 {
             self.turns.leave(key);
@@ -264,8 +279,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(ticket) = queue.head(|t| slab.contains(t), |_| false) {
             let n = slab.remove(ticket).unwrap();
-            queue.serve(standings[n]);
-            queue.left_inside(standings[n], |t| slab.contains(t));
+            queue.serve(standings[n], |t| slab.contains(t));
             order.push(n);
         }
         order

@@ -118,6 +118,7 @@ impl Wakes {
     }
 
     /// Appends a decision.
+    #[inline(always)]
     pub fn push(&mut self, ticket: Ticket, why: Why) {
         self.fresh += 1;
         self.ring.push_back(Wake {
@@ -128,6 +129,7 @@ impl Wakes {
     }
 
     /// Takes the oldest decision.
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<Wake> {
         let wake = self.ring.pop_front();
         self.fresh = self.fresh.min(self.ring.len());

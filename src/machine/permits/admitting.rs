@@ -58,6 +58,7 @@ impl Permits {
         self.typical_run / (2 * self.capacity as u64)
     }
 
+    #[inline(always)]
     pub(super) fn fits(&self, weight: u32) -> bool {
         weight <= self.capacity.saturating_sub(self.in_use)
             // A weight between capacity and ceiling runs alone rather than wait for growth that may never come.
@@ -69,6 +70,7 @@ impl Permits {
         self.capacity.max(self.elastic_to)
     }
 
+    #[inline(always)]
     pub(super) fn may_grant(&self, now: Instant) -> bool {
         !self.paused && self.held_until() <= now
     }
@@ -135,6 +137,7 @@ impl Permits {
         Admission::Queued(ticket)
     }
 
+    #[inline(always)]
     pub(super) fn started(&mut self, now: Instant, ticket: Ticket, waiting: &Waiting, run: &Running) {
         self.time(ticket, run.ends);
         self.in_use += run.weight;
@@ -154,7 +157,7 @@ impl Permits {
 
     /// Refuses somebody who waits.
     pub(super) fn turn_away(&mut self, ticket: Ticket, refusal: Refusal, wakes: &mut Wakes) {
-        self.step_out(ticket, None);
+        self.step_out(ticket);
         self.count_refusal(refusal);
         wakes.push(ticket, Why::Refused(refusal));
     }

@@ -33,12 +33,14 @@ impl Permits {
         self.advance(now, gate, wakes);
     }
 
+    #[inline(always)]
     pub(super) fn expire(&mut self, now: Instant, gate: &mut impl Gate, wakes: &mut Wakes) {
         if self.may_be_due(now) || self.intake != Intake::Open {
             self.expire_due(now, gate, wakes);
         }
     }
 
+    #[inline(always)]
     fn may_be_due(&self, now: Instant) -> bool {
         self.timed > 0 && self.deadlines.earliest().is_some_and(|at| at <= now)
     }

@@ -1,12 +1,13 @@
 //! Those who wait, inside the queue and outside it.
 
 use super::Permits;
-use super::entry::{Entry, NEVER, Running};
+use super::entry::{Entry, NEVER, Running, Waiting};
 use crate::machine::line::Line;
 use crate::machine::ticket::Ticket;
 use crate::machine::wakes::{Refusal, Wakes, Why};
 
 impl Permits {
+    #[inline(always)]
     pub(super) fn head(&mut self) -> Option<Ticket> {
         let entries = &self.entries;
         self.queue.head(
@@ -15,26 +16,29 @@ impl Permits {
         )
     }
 
-    /// Takes a waiting task out of its line: to run, or altogether.
+    /// The head of the queue runs.
+    #[inline(always)]
+    pub(super) fn step_in(&mut self, ticket: Ticket, waiting: &Waiting, run: Running) {
+        if let Some(entry) = self.entries.get_mut(ticket) {
+            *entry = Entry::Running(run);
+        }
+        let entries = &self.entries;
+        self.queue.serve(waiting.standing, |t| {
+            matches!(entries.get(t), Some(Entry::Queued(_)))
+        });
+        self.waits_no_more(waiting);
+    }
+
+    /// Takes a waiting task out, wherever it stands.
     #[inline(never)]
-    pub(super) fn step_out(&mut self, ticket: Ticket, to: Option<Running>) {
-        let Some(entry) = self.entries.get_mut(ticket) else {
-            return;
-        };
-        let (waiting, was_outside) = match entry {
-            Entry::Outside(waiting) => (*waiting, true),
-            Entry::Queued(waiting) => (*waiting, false),
+    pub(super) fn step_out(&mut self, ticket: Ticket) {
+        let (waiting, was_outside) = match self.entries.get(ticket) {
+            Some(Entry::Outside(waiting)) => (*waiting, true),
+            Some(Entry::Queued(waiting)) => (*waiting, false),
             _ => return,
         };
-        match to {
-            Some(run) => *entry = Entry::Running(run),
-            None => drop(self.entries.remove(ticket)),
-        }
-        self.queued_weight -= u64::from(waiting.weight);
-        self.queued_cost -= u64::from(waiting.cost);
-        if waiting.give_up != NEVER {
-            self.untime();
-        }
+        self.entries.remove(ticket);
+        self.waits_no_more(&waiting);
         let entries = &self.entries;
         if was_outside {
             self.queue.left_outside(waiting.standing, false, |t| {
@@ -44,6 +48,15 @@ impl Permits {
             self.queue.left_inside(waiting.standing, |t| {
                 matches!(entries.get(t), Some(Entry::Queued(_)))
             });
+        }
+    }
+
+    #[inline(always)]
+    fn waits_no_more(&mut self, waiting: &Waiting) {
+        self.queued_weight -= u64::from(waiting.weight);
+        self.queued_cost -= u64::from(waiting.cost);
+        if waiting.give_up != NEVER {
+            self.untime();
         }
     }
 

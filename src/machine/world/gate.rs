@@ -36,6 +36,7 @@ impl PoolGate<'_> {
 }
 
 impl Gate for PoolGate<'_> {
+    #[inline(always)]
     fn refusal(&mut self, now: Instant) -> Option<Refusal> {
         let breaker = self.breaker.as_mut()?;
         let by_time = breaker.on_deadline(now);
@@ -72,6 +73,7 @@ impl Gate for PoolGate<'_> {
         Verdict::Pass(pass)
     }
 
+    #[inline(always)]
     fn ready_at(&mut self, now: Instant, ahead: u64, cost: u32) -> Result<Instant, u32> {
         match self.rate.as_mut().map(|rate| rate.ready_after(now, ahead, cost)) {
             None | Some(rate::Verdict::Pass) => Ok(now),
