@@ -95,23 +95,26 @@ fn build(order: &Order) -> Result<()> {
         let beside = scope.spawn(|| {
             second
                 .into_iter()
-                .try_for_each(|recipe| make(root, recipe, &inputs))
+                .try_for_each(|recipe| make(root, recipe, &inputs, order.force))
         });
         first
             .into_iter()
-            .try_for_each(|recipe| make(root, recipe, &inputs))?;
+            .try_for_each(|recipe| make(root, recipe, &inputs, order.force))?;
         beside
             .join()
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the second lane of the build panicked")))
     })
 }
 
-fn make(root: &Path, recipe: &Recipe, inputs: &str) -> Result<()> {
+fn make(root: &Path, recipe: &Recipe, inputs: &stamp::Inputs, force: bool) -> Result<()> {
     let began = Instant::now();
     println!("wasm: building {} (features {})", recipe.name, recipe.features);
     let compiled = compile(root, recipe)?;
-    emit::module(root, recipe, &compiled, &root.join(recipe.out))?;
-    stamp::write(root, recipe, inputs)?;
+    let outcome = stamp::of_compiled(&compiled, inputs)?;
+    if force || !stamp::is_same(root, recipe, &outcome) {
+        emit::module(root, recipe, &compiled, &root.join(recipe.out))?;
+    }
+    stamp::write(root, recipe, inputs, &outcome)?;
     println!(
         "wasm: {} took {:.1} s",
         recipe.name,
