@@ -82,6 +82,7 @@ export interface WorldBindings {
 }
 
 interface Registration {
+  readonly id: number;
   readonly weak: ReturnType<typeof weakly<Handle>>;
   // Held while somebody waits for the handle, who may have no other hold on it than the promise.
   strong: Handle | undefined;
@@ -109,6 +110,8 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
   let watchesVisibility = false;
 
   const registrations = new Map<number, Registration>();
+  /** The one that was looked up last: most wakes in a row are one pool's. */
+  let last: Registration | undefined;
   const forgotten =
     typeof FinalizationRegistry === "function"
       ? new FinalizationRegistry<{
@@ -118,7 +121,7 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
         }>(({ id, registration, drop }) => {
           // After a trap the number may be another handle's.
           if (registrations.get(id) !== registration) return;
-          registrations.delete(id);
+          forget(id);
           drop(id);
         })
       : undefined;
@@ -204,7 +207,7 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
 
   /** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
   function register(handle: Handle, id: number, drop: (id: number) => void): void {
-    const registration = { weak: weakly(handle), strong: undefined };
+    const registration = { id, weak: weakly(handle), strong: undefined };
     registrations.set(id, registration);
     forgotten?.register(handle, { id, registration, drop }, handle);
   }
@@ -229,8 +232,13 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
   /** Forgets a handle whose machine is dropped. */
   function unregister(handle: Handle, id: number): void {
     hold(id, undefined);
-    registrations.delete(id);
+    forget(id);
     forgotten?.unregister(handle);
+  }
+
+  function forget(id: number): void {
+    registrations.delete(id);
+    if (last?.id === id) last = undefined;
   }
 
   /** Carries out what the last call decided, and keeps the timer right. */
@@ -294,9 +302,9 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
   }
 
   function handleOf(id: number): Handle | undefined {
-    const registration = registrations.get(id);
+    if (last?.id !== id) last = registrations.get(id);
     // Most are held by those who wait; to look through a weak reference costs more.
-    return registration?.strong ?? registration?.weak.deref();
+    return last?.strong ?? last?.weak.deref();
   }
 
   /** Every handle that has a machine, oldest first. */
@@ -353,6 +361,7 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
       attendant?.forget(handle);
     }
     registrations.clear();
+    last = undefined;
     waitedFor = 0;
     instantiate(compiled);
     // First everything is as it should be, then anybody is told: a rejected waiter may call again at once.

@@ -4,6 +4,7 @@ import { area, detail, guarded, hold, ready, register, seed, settle, trapped } f
 import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, DeadlockError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
+import { Followers } from "./followers.js";
 import { bindings } from "./generated/core_bg.js";
 import { type Health, HealthCheck } from "./health.js";
 import { ACCEPTED, EXPIRED, GRANTED, INDEX_MASK, LIST, REFUSED, REVOKED, TICKET_SPAN } from "./instance.js";
@@ -106,6 +107,10 @@ export class Pool {
   readonly #events: Events<PoolEvents>;
   readonly #keys = new Keys();
   readonly #signals: Signals = new Map();
+  readonly #followers = new Followers(
+    (work, value) => this.#succeed(work, value),
+    (work, error) => this.#fail(work, error),
+  );
   // By the index of their ticket.
   readonly #works: (Work | undefined)[] = [];
   // By their ticket: those whose index has a new owner while the news of their end still lies in the ring.
@@ -844,16 +849,13 @@ export class Pool {
     let result: unknown;
     try {
       const { frame } = work;
-      result = frame === undefined ? task(new Context(work)) : runIn(frame, () => task(new Context(work)));
+      result = frame === undefined ? task(new Context(work)) : runFramed(frame, task, work);
     } catch (error) {
       this.#fail(work, error);
       return;
     }
     if ((typeof result === "object" && result !== null) || typeof result === "function") {
-      Promise.resolve(result).then(
-        (value) => this.#succeed(work, value),
-        (error: unknown) => this.#fail(work, error),
-      );
+      this.#followers.follow(work, result);
     } else {
       this.#succeed(work, result);
     }
@@ -896,7 +898,7 @@ export class Pool {
     if (state === RUNNING) {
       this.#pending -= 1;
       // What ran out of time counted then.
-      if (!work.aborted) this.#seek?.(work, outcome, error);
+      if (this.#seek !== undefined && !work.aborted) this.#seek(work, outcome, error);
     }
     try {
       bindings.pool_release(this.#id, now(), work.ticket, outcome);
@@ -1110,6 +1112,11 @@ function isLeased(work: Work, config: PoolConfig): boolean {
   return extra === undefined
     ? config.timeout === Infinity
     : extra.timeout === Infinity && extra.deadline === Infinity;
+}
+
+/** Apart, so that a start without a frame makes no closure. */
+function runFramed(frame: Frame, task: Task<unknown>, work: Work): unknown {
+  return runIn(frame, () => task(new Context(work)));
 }
 
 function isRefusal(error: unknown): boolean {

@@ -81,6 +81,52 @@ test("pool: a result whose then getter throws rejects, and frees the slot", asyn
   assert.equal(await pool.run(() => 1), 1);
 });
 
+test("pool: a result that settles again and again speaks for its own task only", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const held: ((value: string) => void)[] = [];
+  const chatty = {
+    // biome-ignore lint/suspicious/noThenProperty: a hostile thenable is what is tested
+    then(resolve: (value: string) => void, reject: (reason: unknown) => void) {
+      held.push(resolve);
+      resolve("first");
+      resolve("second");
+      reject(new Error("third"));
+    },
+  };
+  const patched = Object.assign(Promise.resolve("as it is"), {
+    // biome-ignore lint/suspicious/noThenProperty: a hostile promise is what is tested
+    then: (resolve: (value: string) => void, reject: (reason: unknown) => void) => {
+      held.push(resolve);
+      resolve("as somebody says");
+      reject(new Error("no, failed"));
+    },
+  });
+  assert.equal(await pool.run(() => chatty as PromiseLike<string>), "first");
+  await pool.run(() => patched as unknown as PromiseLike<string>);
+  const next = deferred<string>();
+  const after = pool.run(() => next.promise);
+  for (const resolve of held) resolve("late");
+  await turn();
+  assert.isFalse(await isSettled(after));
+  assert.equal(pool.active, 1);
+  next.resolve("its own");
+  assert.equal(await after, "its own");
+  assert.equal(pool.metrics().completed, 3);
+});
+
+test("pool: a task that settles after its time says nothing about the one that runs then", async () => {
+  const pool = new Pool({ concurrency: 1, timeout: 5 });
+  const [late, own] = [deferred<string>(), deferred<string>()];
+  await rejection(pool.run(() => late.promise));
+  const after = pool.run(() => own.promise, { timeout: Number.POSITIVE_INFINITY });
+  late.resolve("late");
+  await turn();
+  assert.isFalse(await isSettled(after));
+  own.resolve("its own");
+  assert.equal(await after, "its own");
+  assert.equal(pool.abandoned, 0);
+});
+
 test("pool: waiters start in the order of their arrival", async () => {
   const pool = new Pool({ concurrency: 1 });
   const order: number[] = [];
