@@ -41,7 +41,7 @@ impl Histogram {
     }
 
     /// Counts a value.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     pub fn record(&mut self, value: u64) {
         let (chunk, bucket) = place(value);
         let counts = self.chunks[chunk].get_or_insert_with(|| Box::new([0; SUB_BUCKETS]));

@@ -85,7 +85,7 @@ impl<T: Copy> Line<T> {
     }
 
     /// Takes out what a look at the first living one has found: the first of all.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     pub fn drop_first(&mut self) {
         if let Some((_, from_heap)) = self.first() {
             self.take(from_heap);
@@ -126,7 +126,7 @@ impl<T: Copy> Line<T> {
         self.in_order.is_empty() && self.out_of_order.is_empty()
     }
 
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     fn first(&self) -> Option<(&Item<T>, bool)> {
         match (self.in_order.front(), self.out_of_order.peek()) {
             (Some(a), Some(Reverse(b))) if b < a => Some((b, true)),

@@ -143,7 +143,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes a value out and makes its ticket stale.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
         let slot = self.slots.get_mut(ticket.index as usize)?;
         if slot.generation != ticket.generation || !matches!(slot.content, Content::Taken(_)) {

@@ -118,7 +118,7 @@ impl Wakes {
     }
 
     /// Appends a decision.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     pub fn push(&mut self, ticket: Ticket, why: Why) {
         self.fresh += 1;
         self.ring.push_back(Wake {
@@ -129,7 +129,7 @@ impl Wakes {
     }
 
     /// Takes the oldest decision.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     pub fn pop(&mut self) -> Option<Wake> {
         let wake = self.ring.pop_front();
         self.fresh = self.fresh.min(self.ring.len());

@@ -272,7 +272,7 @@ impl Timers {
     }
 
     /// Says when a machine wants to be called, after anything that may have changed it.
-    #[inline(always)]
+    #[cfg_attr(feature = "bindings", inline(always))]
     fn arm(&mut self, id: MachineId, at: Option<Instant>) {
         let at = at.unwrap_or(NEVER);
         let before = armed_for(&self.armed, id);
