@@ -1,18 +1,17 @@
 /** The keys with which a team's tokens are signed: fetched when first needed, kept, and fetched again when they change. */
 
 import { capped } from "./capped.js";
+import { EdgeError, guard } from "./edge-error.js";
 
 /** The keys could not be fetched, and there are none from before. */
-export class AccessUnreachableError extends Error {
+export class AccessUnreachableError extends EdgeError {
   override readonly name = "AccessUnreachableError";
-  /** Stable: compare this, not the message. */
   readonly code = "ACCESS_UNREACHABLE";
 }
 
 /** Whether an error is an {@link AccessUnreachableError}. */
-export function isAccessUnreachableError(error: unknown): error is AccessUnreachableError {
-  return error instanceof Error && (error as { code?: unknown }).code === "ACCESS_UNREACHABLE";
-}
+export const isAccessUnreachableError: (error: unknown) => error is AccessUnreachableError =
+  guard("ACCESS_UNREACHABLE");
 
 /** How long keys hold where no newer ones can be fetched: an hour's outage of theirs need not be ours, but a key that was withdrawn must end. */
 const OLDEST = 86_400_000;

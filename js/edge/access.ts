@@ -7,6 +7,7 @@
 
 import { milliseconds, object, reject } from "../options.js";
 import { AccessKeys } from "./access-keys.js";
+import { guard, RefusedError } from "./edge-error.js";
 
 /** Why a token is refused. */
 export type AccessRefusal =
@@ -22,23 +23,13 @@ export type AccessRefusal =
   | "nobody";
 
 /** A token was refused. Only of one whose signature holds is told what its claims lack. */
-export class AccessRefusedError extends Error {
+export class AccessRefusedError extends RefusedError<AccessRefusal> {
   override readonly name = "AccessRefusedError";
-  /** Stable: compare this, not the message. */
   readonly code = "ACCESS_REFUSED";
-  /** Why. */
-  readonly reason: AccessRefusal;
-
-  constructor(reason: AccessRefusal, message: string) {
-    super(message);
-    this.reason = reason;
-  }
 }
 
 /** Whether an error is an {@link AccessRefusedError}. */
-export function isAccessRefusedError(error: unknown): error is AccessRefusedError {
-  return error instanceof Error && (error as { code?: unknown }).code === "ACCESS_REFUSED";
-}
+export const isAccessRefusedError: (error: unknown) => error is AccessRefusedError = guard("ACCESS_REFUSED");
 
 /** Which application of which team a {@link CloudflareAccess} stands for. */
 export interface CloudflareAccessOptions {

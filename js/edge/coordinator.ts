@@ -1,6 +1,7 @@
 /** What many isolates decide together: in this one alone, or by Durable Objects, one for each key. */
 
 import { choice, milliseconds, object, reject } from "../options.js";
+import { EdgeError, guard } from "./edge-error.js";
 import { type Answers, type CoordinatorRequest, decide, type Ledger, newLedger } from "./ledger.js";
 
 /** Decides about keys for everybody who asks it. */
@@ -21,16 +22,14 @@ export interface Coordinator {
 export type Unreachable = "closed" | "open" | "local";
 
 /** The coordinator did not answer, or not in time. */
-export class CoordinatorUnreachableError extends Error {
+export class CoordinatorUnreachableError extends EdgeError {
   override readonly name = "CoordinatorUnreachableError";
-  /** Stable: compare this, not the message. */
   readonly code = "COORDINATOR_UNREACHABLE";
 }
 
 /** Whether an error is a {@link CoordinatorUnreachableError}. */
-export function isCoordinatorUnreachableError(error: unknown): error is CoordinatorUnreachableError {
-  return error instanceof Error && (error as { code?: unknown }).code === "COORDINATOR_UNREACHABLE";
-}
+export const isCoordinatorUnreachableError: (error: unknown) => error is CoordinatorUnreachableError =
+  guard("COORDINATOR_UNREACHABLE");
 
 /**
  * Decides for this isolate alone: what {@link durableCoordinator} is in tests, and where there is only one isolate.

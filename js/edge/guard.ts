@@ -9,6 +9,7 @@ import { callable, integer, milliseconds, object, reject } from "../options.js";
 import { onAbort } from "../signals.js";
 import { type AddressBlock, isWithin, kindOfAddress, parseBlock } from "./addresses.js";
 import { capped } from "./capped.js";
+import { guard, RefusedError } from "./edge-error.js";
 
 /** Why a target is refused. */
 export type TargetRefusal =
@@ -23,23 +24,13 @@ export type TargetRefusal =
   | "too-large";
 
 /** A target was refused. Nothing was sent to it. */
-export class TargetRefusedError extends Error {
+export class TargetRefusedError extends RefusedError<TargetRefusal> {
   override readonly name = "TargetRefusedError";
-  /** Stable: compare this, not the message. */
   readonly code = "TARGET_REFUSED";
-  /** Why. */
-  readonly reason: TargetRefusal;
-
-  constructor(reason: TargetRefusal, message: string) {
-    super(message);
-    this.reason = reason;
-  }
 }
 
 /** Whether an error is a {@link TargetRefusedError}. */
-export function isTargetRefusedError(error: unknown): error is TargetRefusedError {
-  return error instanceof Error && (error as { code?: unknown }).code === "TARGET_REFUSED";
-}
+export const isTargetRefusedError: (error: unknown) => error is TargetRefusedError = guard("TARGET_REFUSED");
 
 /** What a {@link TargetGuard} lets through. */
 export interface TargetGuardOptions {

@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { isTargetRefusedError, resolveOverHttps, TargetGuard } from "tidegate/edge";
+import { runInNewContext } from "node:vm";
+import {
+  isAccessRefusedError,
+  isTargetRefusedError,
+  resolveOverHttps,
+  TargetGuard,
+  TargetRefusedError,
+} from "tidegate/edge";
 import { HOSTILE, PUBLIC } from "./targets.mjs";
 
 const open = { allow: ["*:*"] };
@@ -363,6 +370,21 @@ test("a name that nobody resolves is given up: with the request's time, its sign
   await assert.rejects(left, { message: "away" });
   t.mock.method(AbortSignal, "timeout", (ms) => AbortSignal.abort(new Error(`after ${ms} ms`)));
   await assert.rejects(guard.admitResolved("https://a.example/"), { message: "after 10000 ms" });
+});
+
+test("an error of another copy, or of another realm, is known by its guard, and nothing else is", () => {
+  const foreign = runInNewContext(
+    `Object.assign(new Error("x"), { code: "TARGET_REFUSED", [Symbol.for("tidegate.edge.error")]: true })`,
+  );
+  assert.ok(!(foreign instanceof Error) && isTargetRefusedError(foreign));
+  const own = new TargetRefusedError("private", "x");
+  assert.ok(isTargetRefusedError(own) && !isAccessRefusedError(own));
+  assert.deepEqual(
+    [own.name, own.code, own.reason, String(own)],
+    ["TargetRefusedError", "TARGET_REFUSED", "private", "TargetRefusedError: x"],
+  );
+  for (const other of [null, undefined, "TARGET_REFUSED", Object.assign(new Error("x"), { code: own.code })])
+    assert.ok(!isTargetRefusedError(other));
 });
 
 test("an option that is none is told at construction", () => {
