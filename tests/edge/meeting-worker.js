@@ -11,6 +11,7 @@ import {
   Counter,
   Event,
   gather,
+  isClosedError,
   LockSet,
   ObjectPool,
   Orchestrator,
@@ -36,6 +37,9 @@ const locks = new LockSet();
 const cache = new Cache({ share: "isolate" });
 const event = new Event();
 const barrier = new Barrier(PARTY);
+const closedEvent = new Event();
+const closedBarrier = new Barrier(PARTY + 1);
+const closedLocks = new LockSet();
 const channel = new Channel(0);
 const state = new VersionedState();
 const objects = new ObjectPool({ create: () => ({}), max: 1 });
@@ -224,7 +228,26 @@ const meetings = {
     await closingObjects.close();
     return use();
   },
+  closeEvent: (use) => turnedAway(closedEvent, () => closedEvent.wait(), use),
+  closeBarrier: (use) => turnedAway(closedBarrier, () => closedBarrier.arrive(), use),
+  async closeLocks(use) {
+    closedLocks.tryAcquire("one");
+    return await turnedAway(closedLocks, () => closedLocks.acquire("one"), use);
+  },
 };
+
+/** Waits at what the last of those who wait there closes. */
+async function turnedAway(handle, wait, use) {
+  came += 1;
+  if (came % PARTY === 0) setTimeout(() => handle.close(), 5);
+  const error = await wait().then(
+    () => new Error("It let somebody pass"),
+    (error) => error,
+  );
+  if (!isClosedError(error)) throw error;
+  return await use();
+}
+
 let later = 0;
 
 const routes = {
