@@ -15,6 +15,7 @@ import { attach } from "./kin-graph.js";
 import { abortSignal, callable, integer, object, reject } from "./options.js";
 import { attendant, inRequestOf } from "./presence.js";
 import { onAbort } from "./signals.js";
+import { Entries } from "./state-entries.js";
 import { StateNames } from "./state-names.js";
 import { Subscribers } from "./state-subscribers.js";
 import {
@@ -67,7 +68,7 @@ export class VersionedState<V> implements Handle {
   readonly #names = new StateNames((key, prefix) => {
     ask(() => bindings.state_join(this.#id, key, prefix));
   });
-  readonly #entries: (Versioned<V> | undefined)[] = [];
+  readonly #entries = new Entries<V>();
   readonly #subscribers = new Subscribers<V>(
     () => this.#id,
     (id) => this.#ticket(ask(() => bindings.state_subscribe(this.#id, id))),
@@ -83,10 +84,6 @@ export class VersionedState<V> implements Handle {
       this.#forgetIfIdle(id);
     },
   );
-  #size = 0;
-  // Versions of the machines before the last trap: those of the present one are added to it.
-  #base = 0;
-  #newest = 0;
   #trap: RuntimeTrapError | undefined;
   #id: number;
 
@@ -108,13 +105,13 @@ export class VersionedState<V> implements Handle {
 
   /** How many entries there are. */
   get size(): number {
-    return this.#size;
+    return this.#entries.size;
   }
 
   /** The value of a key, with its version. */
   get(key: string): Versioned<V> | undefined {
     const id = this.#names.find(text("key", key));
-    return id === undefined ? undefined : this.#entries[id];
+    return id === undefined ? undefined : this.#entries.at(id);
   }
 
   /** Writes a value, whatever the version is, and gives the new one. */
@@ -128,9 +125,8 @@ export class VersionedState<V> implements Handle {
   compareAndSet(key: string, version: number, value: V): boolean {
     integer("version", version, 0);
     const id = this.#names.key(text("key", key));
-    // A version of before a trap is no longer that of any entry; the machine's own begin at 1.
-    const known = version === 0 ? 0 : version > this.#base ? version - this.#base : Number.MAX_SAFE_INTEGER;
-    const written = ask(() => bindings.state_compare_and_set(this.#id, id, known));
+    const own = this.#entries.ownOf(version);
+    const written = ask(() => bindings.state_compare_and_set(this.#id, id, own));
     if (written > 0) this.#written(id, value, written);
     else this.#forgetIfIdle(id);
     return written > 0;
@@ -142,8 +138,7 @@ export class VersionedState<V> implements Handle {
     if (id === undefined) return false;
     const deleted = ask(() => bindings.state_delete(this.#id, id)) === 1;
     if (deleted) {
-      this.#entries[id] = undefined;
-      this.#size -= 1;
+      this.#entries.drop(id);
       this.#settle();
     }
     this.#forgetIfIdle(id);
@@ -173,7 +168,7 @@ export class VersionedState<V> implements Handle {
     const same = () => this.#id === machine && this.#trap === trap;
     try {
       for (;;) {
-        const value = await abortable(Promise.resolve(fn(this.#entries[id]?.value)), signal);
+        const value = await abortable(Promise.resolve(fn(this.#entries.at(id)?.value)), signal);
         if (!same()) throw this.#trap;
         const step = ask(() => bindings.state_commit(this.#id, ticket));
         over = step > 0 || step < -1;
@@ -256,7 +251,7 @@ export class VersionedState<V> implements Handle {
     const { timeout, signal } = wait;
     const ticket = this.#ticket(ask(() => bindings.state_wait(this.#id, id, now() + timeout)));
     const look = () => {
-      const entry = this.#entries[id];
+      const entry = this.#entries.at(id);
       if (entry === undefined || !predicate(entry.value)) return false;
       ask(() => bindings.state_leave(this.#id, ticket));
       resolve(entry.value);
@@ -278,7 +273,7 @@ export class VersionedState<V> implements Handle {
   snapshot(): ReadonlyMap<string, Versioned<V>> {
     const snapshot = new Map<string, Versioned<V>>();
     for (const [key, id] of this.#names.keys()) {
-      const entry = this.#entries[id];
+      const entry = this.#entries.at(id);
       if (entry !== undefined) snapshot.set(key, entry);
     }
     return snapshot;
@@ -290,7 +285,7 @@ export class VersionedState<V> implements Handle {
     const at = (index: number) => area()[LIST + index] as number;
     return {
       name: this.#name,
-      size: this.#size,
+      size: this.#entries.size,
       writes: at(0),
       conflicts: at(1),
       updates: at(2),
@@ -349,15 +344,13 @@ export class VersionedState<V> implements Handle {
   rebuild(error: RuntimeTrapError): () => void {
     const waiters = this.#waiters.clear();
     this.#trap = error;
-    this.#base = this.#newest;
+    this.#entries.renew();
     this.#id = ask(() => bindings.state_open(this.#attempts));
     register(this, this.#id, bindings.state_drop);
     const entries = [...this.snapshot()].sort(([, a], [, b]) => a.version - b.version);
     for (const [key, { value }] of entries) {
       const id = this.#names.key(key);
-      const version = this.#base + bindings.state_set(this.#id, id);
-      this.#newest = version;
-      this.#entries[id] = { value, version };
+      this.#entries.put(id, value, bindings.state_set(this.#id, id));
     }
     this.#subscribers.renew();
     this.#names.joinAll();
@@ -371,10 +364,7 @@ export class VersionedState<V> implements Handle {
   }
 
   #written(id: number, value: V, version: number): number {
-    if (this.#entries[id] === undefined) this.#size += 1;
-    this.#newest = this.#base + version;
-    this.#entries[id] = { value, version: this.#newest };
-    const written = this.#newest;
+    const written = this.#entries.put(id, value, version);
     this.#settle();
     return written;
   }
@@ -388,7 +378,7 @@ export class VersionedState<V> implements Handle {
   #changeOf(id: number, version: number): StateChange<V> | undefined {
     const key = this.#names.keyOf(id);
     if (key === undefined) return undefined;
-    return { key, value: this.#entries[id]?.value, version: version === 0 ? 0 : this.#base + version };
+    return { key, value: this.#entries.at(id)?.value, version: this.#entries.versionOf(version) };
   }
 
   #turn(ticket: number, id: number, signal: AbortSignal | undefined): Promise<void> {
