@@ -6,9 +6,9 @@
 //! **Latency and throughput.** A message costs a hundred times what a task in a batch costs, and a batch that is not
 //! full costs latency. So an idle worker is sent a task the moment there is one, and a busy one is sent what has
 //! gathered when the work it has falls below [`LOW`], up to [`HIGH`]. Work is counted in what tasks of that kind have
-//! cost so far; one that was never seen counts as [`HIGH`], so it travels alone until it is known. While there is enough for
-//! everybody, short tasks are sent ahead of their turn, for a host that comes late ([`AT_HAND`]). Long ones ([`AHEAD`])
-//! never pile up behind each other in a worker, where they could not be moved any more.
+//! cost so far; one that was never seen counts as [`HIGH`], so it travels alone until it is known. Of longer tasks one is
+//! sent ahead of its turn while there are enough for everybody ([`AHEAD`]). Long ones therefore never pile up behind each
+//! other in a worker, where they could not be moved any more.
 //!
 //! **Who gets it.** A task without a key waits in one queue for the worker with the least work (or, by round-robin, in
 //! the queue of the worker whose turn it is); a task with a key in the queue of its home, the worker that rendezvous
@@ -47,7 +47,7 @@ mod tests;
 mod waiting;
 mod worker;
 
-pub use ahead::{AHEAD, AT_HAND};
+pub use ahead::AHEAD;
 pub use chunks::chunk;
 pub use config::{DispatchConfig, Overflow, Turn};
 use endings::Blame;

@@ -3,7 +3,7 @@
 use super::task::Place;
 use super::terms::Order;
 use super::worker::{Stage, Worker};
-use super::{AT_HAND, Dispatch, HIGH, LOW, MOST};
+use super::{Dispatch, HIGH, LOW, MOST};
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
 
@@ -20,8 +20,7 @@ impl Dispatch {
         let has_room = |worker: &Worker| match room {
             Room::Idle => worker.is_idle(),
             Room::Any => {
-                let is_open =
-                    worker.sent.is_empty() || worker.work < LOW || self.takes_ahead(worker, AT_HAND / 2);
+                let is_open = worker.sent.is_empty() || worker.work < LOW || self.takes_one_ahead(worker);
                 worker.stage == Stage::Ready && is_open
             }
         };
@@ -33,7 +32,7 @@ impl Dispatch {
         }
         let mut full: Vec<(Ticket, Vec<Ticket>)> = Vec::new();
         while let Some((at, least)) = self.least_busy(&open) {
-            let takes_more = least.sent.len() < MOST && (least.work < HIGH || self.takes_ahead(least, 1));
+            let takes_more = (least.work < HIGH && least.sent.len() < MOST) || self.takes_one_ahead(least);
             if takes_more && self.feed(open[at].0, &mut open[at].1) {
                 continue;
             }

@@ -163,7 +163,7 @@ fn small_tasks_for_a_busy_worker_travel_together() {
     b.submit(Job::of(1));
     b.answer(b.workers[0], 10);
     b.messages.clear();
-    for _ in 0..250 {
+    for _ in 0..1000 {
         b.submit(Job::of(1));
     }
     // The first went at once, the others wait for the end of the turn.
