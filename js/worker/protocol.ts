@@ -36,7 +36,7 @@ export const READY = 0;
 export const ANSWERS = 1;
 /** `[MARK, ITEMS, ticket, values]` of a stream */
 export const ITEMS = 2;
-/** `[MARK, TRAPPED, ticket, error]`: the worker can no longer be trusted. */
+/** `[MARK, TRAPPED, ticket, error, alone]`: the worker can no longer be trusted. `alone`: no other task has begun that is not answered. */
 export const TRAPPED = 3;
 /** `[MARK, OUTSIDE, name, args, buffer]`: a call that the worker waits for. */
 export const OUTSIDE = 4;

@@ -38,7 +38,8 @@ export class Reports implements Ears {
       if (what === ANSWERS) this.#answers(link, first as unknown[], second as number);
       else if (what === ITEMS) this.#dispatch.tasks.find(first as number)?.inlet?.push(second as unknown[]);
       else if (what === READY) this.#ready(link);
-      else if (what === TRAPPED) this.#trapped(link, first as number, fromWire(second as WireError));
+      else if (what === TRAPPED)
+        this.#trapped(link, first as number, fromWire(second as WireError), message[4] === true);
       else if (what === OUTSIDE) answerOutside(this.#dispatch.config.outside, first, second, message[4]);
       else if (what === BYE) this.gone(link, new Error("The worker has closed itself"));
     });
@@ -87,11 +88,13 @@ export class Reports implements Ears {
     }
   }
 
-  #trapped(link: Link, ticket: number, error: Error): void {
+  #trapped(link: Link, ticket: number, error: Error, alone: boolean): void {
     this.#dispatch.staff.forget(link.ticket);
     link.end();
     this.#dispatch.lastError = error;
-    ask(() => bindings.dispatch_trapped(this.#dispatch.id, now(), link.ticket, ticket));
+    // Where others had begun too, nobody can tell which of them would run twice.
+    if (alone) ask(() => bindings.dispatch_trapped(this.#dispatch.id, now(), link.ticket, ticket));
+    else ask(() => bindings.dispatch_crashed(this.#dispatch.id, now(), link.ticket));
     this.#dispatch.crashed(link.name, error);
   }
 

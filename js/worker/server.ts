@@ -200,15 +200,15 @@ export class Server {
   #failed(ticket: number, error: unknown, ran: number): void {
     if (isTrap(error)) {
       this.#send();
-      this.#trapped(ticket, error);
+      if (!this.#broken) this.#trapped(ticket, error, true);
     } else if (isError(error)) this.#answer(ticket, THROWN, toWire(error), ran);
     else this.#answer(ticket, THROWN_VALUE, error, ran);
   }
 
   /** The instance that trapped is in no state that anybody knows: the pool ends this worker and starts another. */
-  #trapped(ticket: number, error: Error): void {
+  #trapped(ticket: number, error: Error, alone: boolean): void {
     this.#broken = true;
-    this.post([MARK, TRAPPED, ticket, toWire(error)]);
+    this.post([MARK, TRAPPED, ticket, toWire(error), alone]);
   }
 
   #answer(ticket: number, how: number, value: unknown, ran: number): void {
@@ -227,14 +227,23 @@ export class Server {
     try {
       this.post([MARK, ANSWERS, answers, memory], along.size === 0 ? [] : [...along.values()].flat());
     } catch {
-      let trap: (() => void) | undefined;
+      const traps: { ticket: number; error: Error }[] = [];
       for (let at = 0; at < answers.length; at += ANSWER_SPAN) {
-        const trapped = this.#sendAlone(answers.slice(at, at + ANSWER_SPAN), along.get(at));
-        trap ??= trapped && (() => this.#trapped(answers[at] as number, trapped));
+        const error = this.#sendAlone(answers.slice(at, at + ANSWER_SPAN), along.get(at));
+        if (error !== undefined) traps.push({ ticket: answers[at] as number, error });
       }
       // Last, because nothing is heard of a worker after that.
-      trap?.();
+      const [trap] = traps;
+      if (trap !== undefined)
+        this.#trapped(trap.ticket, trap.error, traps.length === 1 && !this.#runsBehind(answers));
     }
+  }
+
+  /** Whether a task has begun that is not among these answers. */
+  #runsBehind(answers: readonly unknown[]): boolean {
+    if (this.#running === -1) return false;
+    for (let at = 0; at < answers.length; at += ANSWER_SPAN) if (answers[at] === this.#running) return false;
+    return true;
   }
 
   /** One of the answers cannot be cloned: the others can. Gives a trap that reading it has sprung. */
