@@ -144,6 +144,7 @@ mod tests {
             assert_eq!(wakes.pop().map(|wake| wake.ticket), Some(second));
             assert!(wakes.is_empty());
         }
+        assert_eq!((barrier.parties(), barrier.generation()), (3, 2));
     }
 
     #[test]

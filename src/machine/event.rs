@@ -129,6 +129,7 @@ mod tests {
     fn clearing_makes_newcomers_wait_and_takes_nothing_back() {
         let (mut event, mut wakes) = (Event::new(), Wakes::new());
         event.set(Instant::ZERO, &mut wakes);
+        assert!(event.is_set());
         event.clear();
         assert!(!event.is_set());
         let refused = Wait::Refused(Refusal::NotNow);
