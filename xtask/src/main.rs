@@ -112,6 +112,7 @@ fn make(root: &Path, recipe: &Recipe, inputs: &stamp::Inputs, force: bool) -> Re
     let compiled = compile(root, recipe)?;
     let outcome = stamp::of_compiled(&compiled, inputs)?;
     if force || !stamp::is_same(root, recipe, &outcome) {
+        stamp::remove(root, recipe)?;
         emit::module(root, recipe, &compiled, &root.join(recipe.out))?;
     }
     stamp::write(root, recipe, inputs, &outcome)?;

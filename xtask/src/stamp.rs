@@ -4,6 +4,7 @@ use crate::recipe::Recipe;
 use anyhow::{Context, Result};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,6 +53,16 @@ pub fn is_same(root: &Path, recipe: &Recipe, compiled: &str) -> bool {
 pub fn write(root: &Path, recipe: &Recipe, inputs: &Inputs, compiled: &str) -> Result<()> {
     fs::write(path(root, recipe), format!("{} {compiled}", inputs.all))
         .context("cannot write the stamp of a build")
+}
+
+/// Before the files change: an interrupted build must not look like a finished one.
+pub fn remove(root: &Path, recipe: &Recipe) -> Result<()> {
+    match fs::remove_file(path(root, recipe)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context("cannot remove the stamp of a build")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(root: &Path, recipe: &Recipe) -> Option<(String, String)> {
