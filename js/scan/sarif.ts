@@ -25,10 +25,10 @@ interface Rule {
   worst: Severity;
 }
 
-/** Writes a report some results at a time: what it keeps of them is one rule for each kind of finding. */
+/** Writes a report some results at a time: what it keeps of them is one rule for each kind of finding, and the first failures. */
 export class SarifWriter {
   readonly #rules = new Map<string, Rule>();
-  readonly #failures: PluginResult[] = [];
+  readonly #failures: Pick<PluginResult, "plugin" | "target" | "error">[] = [];
   #failed = 0;
   #isFirst = true;
 
@@ -41,7 +41,8 @@ export class SarifWriter {
     for (const result of results) {
       if (result.status === "error" || result.status === "timeout") {
         this.#failed += 1;
-        if (this.#failed <= MOST_FAILURES) this.#failures.push(result);
+        const { plugin, target, error } = result;
+        if (this.#failed <= MOST_FAILURES) this.#failures.push({ plugin, target, error });
       }
       for (const finding of result.findings) {
         text += (this.#isFirst ? "" : ",") + JSON.stringify(this.#resultOf(finding));
@@ -132,5 +133,8 @@ function locations(target: string): object[] {
 }
 
 function plain(text: string): string {
-  return text.replace(/[{}]/g, "$&$&").replace(/\[(?=[^\]]*\]\()/g, "\\[");
+  const whole = text.replace(/[{}]/g, "$&$&");
+  // Every bracket before the last that could end a link's text: to find the pairs would take a target's long row of brackets squared.
+  const last = whole.lastIndexOf("](");
+  return whole.slice(0, Math.max(0, last)).replaceAll("[", "\\[") + whole.slice(Math.max(0, last));
 }

@@ -105,3 +105,10 @@ test("a report of a scan that runs still, and one without a finding, can be read
   assert.deepEqual([results, tool.driver.rules], [[], []]);
   assert.deepEqual([invocations[0].executionSuccessful, invocations[0].endTimeUtc], [false, undefined]);
 });
+
+test("a long row of brackets takes no longer than any other text of its length", () => {
+  // Squared, this would not end within the time that a test has.
+  const evidence = `${"[".repeat(1_000_000)}](x)`;
+  const [{ message }] = runOf([result("p", [finding("low", "p/x", { evidence })])]).results;
+  assert.equal(message.text, `T: ${"\\[".repeat(1_000_000)}](x)`);
+});
