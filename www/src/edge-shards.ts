@@ -53,7 +53,8 @@ export async function* scanOfShards(
       yield { type: "target-done", target, at: Date.now(), runs: those, findings, worst: null };
     }
   } catch (error) {
-    if (signal.aborted) await end(worker, id);
+    // Nobody would hear what else it does, nor could end it.
+    await end(worker, id);
     throw error;
   }
 }
@@ -92,12 +93,13 @@ async function* told(worker: EdgeWorker, job: string, signal: AbortSignal): Asyn
       if (!response.ok) failure = new Error(await refusalOf(response.clone()));
       else
         for await (const line of linesOf(response)) {
+          // A comment too says that the scan is there, however long nothing comes of it.
+          tries = 0;
           if (line.startsWith("id: ")) id = line.slice(4);
           if (!line.startsWith("data: ")) continue;
           const event = JSON.parse(line.slice(6)) as Told;
           // Seen is what came whole.
           last = id;
-          tries = 0;
           yield event;
           if (event.type === "done") return;
         }
