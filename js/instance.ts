@@ -178,14 +178,18 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
     }
   }
 
-  /** The same, where the caller can go on without an answer: after a trap there is none. What was decided is carried out. */
-  function survived<T>(call: () => T): T | undefined {
+  /**
+   * The same, where the caller can go on without an answer: after a trap there is none. Then what was decided is carried out, after
+   * what has to be done `first`.
+   */
+  function survived<T>(call: () => T, first?: () => void): T | undefined {
     let answer: T | undefined;
     try {
       answer = call();
     } catch (error) {
       if (trapped(error) === error) throw error;
     }
+    first?.();
     settle();
     return answer;
   }
@@ -207,6 +211,7 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
 
   /** Registers a handle under its machine's id; `drop` is only the safety net for one that nobody closed. */
   function register(handle: Handle, id: number, drop: (id: number) => void): void {
+    forget(id);
     const registration = { id, weak: weakly(handle), strong: undefined };
     registrations.set(id, registration);
     forgotten?.register(handle, { id, registration, drop }, handle);

@@ -1,6 +1,6 @@
 import type { CircuitBreaker } from "./breaker.js";
 import { fromEpoch, now, readAt, toEpoch } from "./clock.js";
-import { area, detail, guarded, hold, ready, register, seed, settle, trapped } from "./core.js";
+import { area, detail, guarded, hold, ready, register, seed, settle, survived, trapped } from "./core.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import { ClosedError, DeadlockError, type RuntimeTrapError, TidegateError, TimeoutError } from "./errors.js";
 import { type Disposer, Events } from "./events.js";
@@ -362,7 +362,7 @@ export class Pool {
     integer("concurrency", concurrency, 1, 4_294_967_294);
     const from = this.#concurrency;
     this.#concurrency = concurrency;
-    this.#call(() => bindings.pool_resize(this.#id, now(), concurrency));
+    survived(() => bindings.pool_resize(this.#id, now(), concurrency));
     if (told !== 0) resized(this);
     if (from !== concurrency) this.#events.emit("scale", { from, to: concurrency });
   }
@@ -374,13 +374,13 @@ export class Pool {
   pause(): void {
     if (this.#graceUntil !== undefined) return;
     this.#paused = true;
-    this.#call(() => bindings.pool_pause(this.#id));
+    survived(() => bindings.pool_pause(this.#id));
   }
 
   /** Grants again. */
   resume(): void {
     this.#paused = false;
-    this.#call(() => bindings.pool_resume(this.#id, now()));
+    survived(() => bindings.pool_resume(this.#id, now()));
   }
 
   /** Grants nothing for so many milliseconds: the answer to a `Retry-After` that speaks for the whole target. */
@@ -388,7 +388,7 @@ export class Pool {
     milliseconds("ms", ms);
     const until = now() + ms;
     this.#coolUntil = Math.max(this.#coolUntil, until);
-    this.#call(() => bindings.pool_cool_down(this.#id, until));
+    survived(() => bindings.pool_cool_down(this.#id, until));
     this.#events.emit("throttle", { ms });
   }
 
@@ -412,7 +412,7 @@ export class Pool {
     const first = this.#graceUntil === undefined;
     this.#paused = false;
     this.#graceUntil = Math.min(this.#graceUntil ?? Number.POSITIVE_INFINITY, now() + grace);
-    this.#call(() => bindings.pool_close(this.#id, now(), Number(queued === "reject"), grace));
+    survived(() => bindings.pool_close(this.#id, now(), Number(queued === "reject"), grace));
     if (first) {
       this.#check?.close(new ClosedError(`Pool "${this.name}" is closed`));
       this.#events.emit("close", {});
@@ -547,7 +547,7 @@ export class Pool {
     const work = this.#works[ticket & INDEX_MASK];
     if (work?.ticket !== ticket || work.state !== WAITING) return undefined;
     this.#forget(work);
-    this.#call(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
+    survived(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
     this.#over();
     return () => {
       work.state = WAITING;
@@ -627,7 +627,7 @@ export class Pool {
         : milliseconds("ms", ms);
     if (work.state !== RUNNING) return false;
     const at = now();
-    const ends = this.#call(() => bindings.pool_renew(this.#id, at, work.ticket, span));
+    const ends = survived(() => bindings.pool_renew(this.#id, at, work.ticket, span));
     if (ends === undefined || ends < 0) return false;
     work.endsAt = at + span;
     return true;
@@ -911,7 +911,7 @@ export class Pool {
 
   #late(work: Work): void {
     work.state = OVER;
-    this.#call(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
+    survived(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
   }
 
   /** In its own request, it takes what it was handed: from now on its lease runs. */
@@ -934,7 +934,7 @@ export class Pool {
       const at = now();
       const leave = () => bindings.pool_cancel(this.#id, at, work.ticket);
       // Where the call traps, the work is running in the new instance too, under another ticket.
-      this.#call(
+      survived(
         () => {
           try {
             return leave();
@@ -952,7 +952,7 @@ export class Pool {
     this.#forget(work);
     work.reject(reason);
     // It may have been granted already, with the news still in the ring: then what it took comes back.
-    this.#call(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
+    survived(() => bindings.pool_release(this.#id, now(), ticket, NEVER_STARTED));
     this.#over();
     return true;
   }
@@ -1053,7 +1053,7 @@ export class Pool {
   }
 
   #times(work: Work): { queuedAt: number; startedAt?: number } {
-    this.#call(() => bindings.pool_times(this.#id, work.ticket));
+    survived(() => bindings.pool_times(this.#id, work.ticket));
     const cells = area();
     const startedAt = cells[LIST + 1] as number;
     const queuedAt = toEpoch(cells[LIST] as number);
@@ -1062,7 +1062,7 @@ export class Pool {
 
   /** @internal Milliseconds since a task started, and how many slots are taken. */
   stand(work: Work): [latency: number, inFlight: number] {
-    this.#call(() => bindings.pool_times(this.#id, work.ticket));
+    survived(() => bindings.pool_times(this.#id, work.ticket));
     return [now() - (area()[LIST + 1] as number), this.#count(5)];
   }
 
@@ -1071,21 +1071,7 @@ export class Pool {
   }
 
   #count(which: number): number {
-    return this.#call(() => bindings.pool_count(this.#id, which)) ?? 0;
-  }
-
-  /** A call off the hot path; `first` runs before the wakes of the call are carried out. */
-  #call<T>(call: () => T, first?: () => void): T | undefined {
-    let answer: T | undefined;
-    try {
-      answer = call();
-    } catch (error) {
-      const reason = trapped(error);
-      if (reason === error) throw error;
-    }
-    first?.();
-    settle();
-    return answer;
+    return survived(() => bindings.pool_count(this.#id, which)) ?? 0;
   }
 }
 

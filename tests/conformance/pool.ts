@@ -102,7 +102,7 @@ test("pool: a result that settles again and again speaks for its own task only",
     },
   });
   assert.equal(await pool.run(() => chatty as PromiseLike<string>), "first");
-  await pool.run(() => patched as unknown as PromiseLike<string>);
+  assert.equal(await pool.run(() => patched as unknown as PromiseLike<string>), "as it is");
   const next = deferred<string>();
   const after = pool.run(() => next.promise);
   for (const resolve of held) resolve("late");
