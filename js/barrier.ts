@@ -139,8 +139,8 @@ export class Barrier implements Handle {
   }
 
   /** @internal Who waits is not there any more: its place is free again, unless the round is over. */
-  forsake(ticket: number, handed: boolean): (() => void) | undefined {
-    return this.#waiters.forsake(ticket, handed);
+  forsake(ticket: number, word: number | undefined): (() => void) | undefined {
+    return this.#waiters.forsake(ticket, word);
   }
 
   /** @internal Starts again after a trap, with nobody there, and closed if it was. */

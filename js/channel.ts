@@ -224,7 +224,7 @@ export class Channel<T> implements Handle {
       attendant?.sit(this, ticket, timeout);
     } else {
       if (number !== undefined) this.#values.delete(number);
-      end(answer - 3 * TICKET_SPAN === CLOSED ? CLOSED_OUTCOME : LATE);
+      end(outcomeOf(answer - 3 * TICKET_SPAN));
     }
     settle();
     return ticket;
@@ -247,7 +247,7 @@ export class Channel<T> implements Handle {
     if (operation === undefined) return;
     if (why >= REFUSED) {
       if (operation.sends !== undefined) this.#values.delete(operation.sends);
-      operation.end(why - REFUSED === CLOSED ? CLOSED_OUTCOME : LATE);
+      operation.end(outcomeOf(why - REFUSED));
     } else if (operation.sends !== undefined) {
       operation.end(SENT);
     } else {
@@ -257,11 +257,13 @@ export class Channel<T> implements Handle {
   }
 
   /** @internal Who waits is not there any more: what it was to receive goes to the next, what it sent was sent. */
-  forsake(ticket: number, handed: boolean): (() => void) | undefined {
+  forsake(ticket: number, word: number | undefined): (() => void) | undefined {
     const operation = this.#leave(ticket);
     if (operation === undefined) return undefined;
-    if (operation.sends !== undefined && handed) return () => operation.end(SENT);
-    if (operation.sends !== undefined) this.#values.delete(operation.sends);
+    const { sends, end } = operation;
+    if (sends !== undefined && word !== undefined && word < REFUSED) return () => end(SENT);
+    if (sends !== undefined) this.#values.delete(sends);
+    if (word !== undefined && word >= REFUSED) return () => end(outcomeOf(word - REFUSED));
     ask(() => bindings.channel_cancel(this.#id, now(), ticket));
     settle();
     return () => {
@@ -343,4 +345,8 @@ export class Channel<T> implements Handle {
     if (this.#operations.size === 0) hold(this.#id, undefined);
     return operation;
   }
+}
+
+function outcomeOf(refusal: number): Outcome<never> {
+  return refusal === CLOSED ? CLOSED_OUTCOME : LATE;
 }

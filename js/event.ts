@@ -146,8 +146,8 @@ export class Event implements Handle {
   }
 
   /** @internal Who waits is not there any more; what it waited for has come for everybody. */
-  forsake(ticket: number, handed: boolean): (() => void) | undefined {
-    return this.#waiters.forsake(ticket, handed);
+  forsake(ticket: number, word: number | undefined): (() => void) | undefined {
+    return this.#waiters.forsake(ticket, word);
   }
 
   /** @internal Starts again after a trap, set and closed if it was. */

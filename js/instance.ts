@@ -21,10 +21,10 @@ export interface Handle {
   /** Time has left something to drop or to tell that no waiter hears of. */
   errand?(): void;
   /**
-   * The waiter of this ticket is not there any more, or has not claimed what it was `handed`: its place or what it was given
-   * goes back. What is returned makes it wait again, should it be there after all.
+   * The waiter of this ticket is not there any more, or has not heard the `word` that it was sent: its place or what it was given
+   * goes back. What is returned makes it wait again, or hear what it missed, should it be there after all.
    */
-  forsake?(ticket: number, handed: boolean): (() => void) | undefined;
+  forsake?(ticket: number, word: number | undefined): (() => void) | undefined;
   /** The lease of this ticket is over, though its holder never said so. */
   lapse?(ticket: number): void;
   /** After a trap: makes the machine again in the new instance, counts what still runs, and returns the waiters to reject. */

@@ -151,7 +151,7 @@ export class Objects<T> implements Handle {
 
   /** @internal Who waits is not there any more: what it was given goes to the next. */
   forsake(ticket: number): (() => void) | undefined {
-    return this.#waiters.forsake(ticket, false);
+    return this.#waiters.forsake(ticket, undefined);
   }
 
   /** @internal Whoever has this object has not said anything for as long as a lease lasts: its place is free again. */

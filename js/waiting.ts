@@ -78,16 +78,14 @@ export class Waiters {
   /** Carries out a decision about one of them. */
   wake(ticket: number, why: number): void {
     const seat = this.#leave(ticket);
-    if (seat === undefined) return;
-    if (why < REFUSED) seat.come();
-    else seat.reject(this.#refusal(why - REFUSED, seat.timeout));
+    if (seat !== undefined) this.#tell(seat, why);
   }
 
-  /** Somebody is not there any more, as far as anybody can tell; `keeps` says whether what it was handed is its own all the same. */
-  forsake(ticket: number, keeps: boolean): (() => void) | undefined {
+  /** Somebody is not there any more, as far as anybody can tell; `word` is what it was told, where that is its own all the same. */
+  forsake(ticket: number, word: number | undefined): (() => void) | undefined {
     const seat = this.#leave(ticket);
     if (seat === undefined) return undefined;
-    if (keeps) return seat.come;
+    if (word !== undefined) return () => this.#tell(seat, word);
     this.#cancel(ticket);
     const again = seat.gone();
     return () => {
@@ -119,6 +117,11 @@ export class Waiters {
         seat.reject(error);
       }
     };
+  }
+
+  #tell(seat: Seat, why: number): void {
+    if (why < REFUSED) seat.come();
+    else seat.reject(this.#refusal(why - REFUSED, seat.timeout));
   }
 
   #leave(ticket: number): Seat | undefined {

@@ -13,7 +13,7 @@
 
 import { now } from "./clock.js";
 import { bindings, use } from "./generated/edge_bg.js";
-import { ACCEPTED, type Handle, REFUSED, TICKET_SPAN } from "./instance.js";
+import { ACCEPTED, GRANTED, type Handle, REFUSED, TICKET_SPAN } from "./instance.js";
 import { type Attendant, type Carry, overdue } from "./presence.js";
 
 /** A handler that holds a slot longer than this without a word is taken for one that was given up. */
@@ -85,8 +85,8 @@ class Seat {
     return bindings.presence_hand(now(), this.#number) !== 0;
   }
 
-  deliver(ticket: number, deed: () => void): void {
-    this.#mail.push({ ticket, deed });
+  deliver(ticket: number, deed: () => void, why = GRANTED): void {
+    this.#mail.push({ ticket, why, deed });
     if (turn === this.#turn || this.#isHere?.() === true) {
       this.#take();
       return;
@@ -109,17 +109,17 @@ class Seat {
   }
 
   /** Nobody is there any more, as far as anybody can tell. Its timer stays: if it goes off, somebody is there. */
-  lose(ticket?: number): void {
+  lose(ticket?: number, why = GRANTED): void {
     const handle = this.handle as Handle;
     this.#rise();
-    const handed = new Set<number | undefined>([ticket]);
-    for (const letter of this.#mail) handed.add(letter.ticket);
+    const told = new Map([[ticket, why]]);
+    for (const letter of this.#mail) told.set(letter.ticket, letter.why);
     this.#mail = this.#mail.filter((letter) => !this.#waiting.has(letter.ticket));
     for (const each of [...this.#waiting]) {
       remove(seats, handle, each);
       this.tickets.delete(each);
       this.#waiting.delete(each);
-      const again = handle.forsake?.(each, handed.has(each));
+      const again = handle.forsake?.(each, told.get(each));
       if (again !== undefined) this.#again.push(again);
     }
   }
@@ -181,6 +181,7 @@ let firstBeat = SOON;
 /** A decision on its way to the one it is about. */
 interface Letter {
   readonly ticket: number;
+  readonly why: number;
   readonly deed: () => void;
 }
 
@@ -324,8 +325,8 @@ export const workerd: Attendant = {
       return;
     }
     const handed = why < REFUSED && why !== ACCEPTED && seat.tickets.has(ticket);
-    if (handed && !seat.hand()) seat.lose(ticket);
-    else seat.deliver(ticket, () => carry(handle, ticket, why, detail));
+    if (handed && !seat.hand()) seat.lose(ticket, why);
+    else seat.deliver(ticket, () => carry(handle, ticket, why, detail), why);
   },
   post(handle, ticket, deed) {
     const seat = seatOf(handle, ticket);
