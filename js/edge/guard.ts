@@ -51,7 +51,11 @@ export interface TargetGuardOptions {
   redirects?: number;
   /** Bytes of a body that are read. @default 1 MiB, more than any finding needs */
   bytes?: number;
-  /** Milliseconds for a request with its redirects and its body. @default 30 s, as tasks of a scan have */
+  /**
+   * Milliseconds for a request with its redirects and its body; `Infinity`, like all that no timer can hold (2³¹ and more), means never.
+   *
+   * @default 30 s, as tasks of a scan have
+   */
   timeout?: number;
 }
 
@@ -169,9 +173,10 @@ export class TargetGuard {
     const url = this.admit(target);
     const host = hostOf(url);
     if (this.#resolve === undefined || kindOfAddress(host) !== undefined) return url;
-    const signal = until ?? AbortSignal.timeout(RESOLVED_IN);
-    signal.throwIfAborted();
-    const addresses = await orAborted(this.#resolve(host), signal);
+    const late = AbortSignal.timeout(RESOLVED_IN);
+    const signals = until === undefined ? [late] : [until, late];
+    for (const signal of signals) signal.throwIfAborted();
+    const addresses = await orAborted(this.#resolve(host), signals);
     if (addresses.length === 0) throw new TargetRefusedError("unresolved", `\`${host}\` has no address`);
     // One of several is enough: which one is taken is not for us to say.
     if (!addresses.every((address) => kindOfAddress(address) === "public"))
@@ -187,13 +192,14 @@ export class TargetGuard {
    */
   readonly fetch: typeof globalThis.fetch = async (input, init) => {
     const request = new Request(input instanceof Request ? input : String(input), init);
+    const wanted = init?.signal ?? request.signal;
+    wanted.throwIfAborted();
     const ends = new AbortController();
-    const timer = setTimeout(() => {
+    const late = () =>
       ends.abort(new DOMException(`\`${request.url}\` took longer than ${this.#timeout} ms`, "TimeoutError"));
-    }, this.#timeout);
-    const unwatch = onAbort(init?.signal ?? request.signal, () =>
-      ends.abort((init?.signal ?? request.signal).reason),
-    );
+    // A timer that is given more than it can hold fires at once.
+    const timer = this.#timeout > LONGEST_TIMER ? undefined : setTimeout(late, this.#timeout);
+    const unwatch = onAbort(wanted, () => ends.abort(wanted.reason));
     const over = () => {
       clearTimeout(timer);
       unwatch();
@@ -202,7 +208,7 @@ export class TargetGuard {
       const rule = init?.redirect ?? request.redirect;
       const arrival = await this.#follow(request, rule, ends.signal);
       // A body that nobody reads keeps no process.
-      (timer as { unref?: () => void }).unref?.();
+      (timer as { unref?: () => void } | undefined)?.unref?.();
       return this.#answer(arrival, over);
     } catch (error) {
       over();
@@ -260,18 +266,21 @@ interface Arrival {
 
 /** Milliseconds for resolution: what stub resolvers wait for a name, twice over. */
 const RESOLVED_IN = 10_000;
+/** The most milliseconds that `setTimeout` holds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const NO_BODY = new Set([101, 204, 205, 304]);
 
-async function orAborted<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
-  let unwatch = () => {};
+/** Whatever comes first. */
+async function orAborted<T>(work: PromiseLike<T>, signals: readonly AbortSignal[]): Promise<T> {
+  let unwatch: (() => void)[] = [];
   const aborted = new Promise<never>((_, reject) => {
-    unwatch = onAbort(signal, () => reject(signal.reason));
+    unwatch = signals.map((signal) => onAbort(signal, () => reject(signal.reason)));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    unwatch();
+    for (const each of unwatch) each();
   }
 }
 

@@ -285,6 +285,28 @@ test("a body ends at its limit, and a request at its time", async () => {
   await assert.rejects(aborted, { message: "away" });
 });
 
+test("a request whose signal has aborted before is not sent, with or without a name to resolve", async () => {
+  const sent = network({ "https://a.example/": () => new Response("ok") });
+  const signal = AbortSignal.abort(new Error("away"));
+  for (const guard of [
+    new TargetGuard(open),
+    new TargetGuard({ ...open, resolve: async () => ["1.1.1.1"] }),
+  ]) {
+    await assert.rejects(guard.fetch("https://a.example/", { signal }), { message: "away" });
+    await assert.rejects(guard.fetch(new Request("https://a.example/", { signal })), { message: "away" });
+  }
+  assert.deepEqual(sent, []);
+});
+
+test("a request without a bound in time, or with one that no timer holds, is not ended by a timer", async (t) => {
+  network({ "https://a.example/": () => new Response("ok") });
+  const timers = [];
+  t.mock.method(globalThis, "setTimeout", (_, ms) => timers.push(ms));
+  for (const timeout of [Number.POSITIVE_INFINITY, 2 ** 31, 2 ** 31 - 1])
+    await new TargetGuard({ ...open, timeout }).fetch("https://a.example/");
+  assert.deepEqual(timers, [2 ** 31 - 1]);
+});
+
 test("a body that stands still ends with the request's time, and one that nobody wants any more with its signal", async () => {
   const cancelled = [];
   network({
@@ -370,6 +392,8 @@ test("a name that nobody resolves is given up: with the request's time, its sign
   await assert.rejects(left, { message: "away" });
   t.mock.method(AbortSignal, "timeout", (ms) => AbortSignal.abort(new Error(`after ${ms} ms`)));
   await assert.rejects(guard.admitResolved("https://a.example/"), { message: "after 10000 ms" });
+  const patient = new TargetGuard({ ...open, resolve, timeout: 60_000 });
+  await assert.rejects(patient.fetch("https://a.example/"), { message: "after 10000 ms" });
 });
 
 test("an error of another copy, or of another realm, is known by its guard, and nothing else is", () => {
