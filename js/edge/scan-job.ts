@@ -163,8 +163,8 @@ export class ScanJobObject {
         if (this.#journal.plan !== undefined)
           this.#journal.notSent(shards, Date.now() + Math.min(30_000, 500 * 2 ** this.#unsent));
       }
-      // It took so long that another has begun.
-      if (this.#sendsUntil !== until) return;
+      // It took so long that another has begun, and may have ended before.
+      if (this.#sendsUntil !== until) return this.#wake();
       this.#sendsUntil = 0;
     }
     this.#wake();

@@ -451,6 +451,32 @@ test("a queue that does not answer holds up no scan: its alarm is set again, and
   assert.equal((await json(`/scans/${id}`)).state, "done");
 });
 
+test("what a queue refuses late, after another has been asked and has answered, is sent again soon", async (t) => {
+  isLost = true;
+  let refuse = () => {};
+  queue.holding = new Promise((resolve) => (refuse = resolve));
+  t.after(() => {
+    isLost = false;
+    queue.holding = Promise.resolve();
+    refuse();
+  });
+  const before = queue.counts.batches;
+  const beginning = begin([host("fast", 1)]);
+  while (queue.counts.batches === before) await new Promise(setImmediate);
+  const id = queue.last.job;
+  await object(id, "/later?ms=40000");
+  queue.holding = Promise.resolve();
+  await object(id, "/alarm");
+  assert.equal(queue.counts.batches, before + 2);
+  // The message that was taken is given twice four leases, 12 s.
+  assert.ok((await object(id, "/seen")).alarm > Date.now() + 40_000 + 6000);
+  queue.refusing = 1;
+  refuse();
+  await beginning;
+  assert.ok((await object(id, "/seen")).alarm <= Date.now() + 40_000 + 1000, "and not when its lease ends");
+  await object(id, "/later?ms=-40000");
+});
+
 test("an alarm that was lost is set again by whoever asks how far the scan is", async (t) => {
   isLost = true;
   t.after(() => {
