@@ -267,10 +267,11 @@ export class ScanJournal {
 
   /** The report in pieces of its JSON, as it stands at the first of them. */
   *report(): Generator<string, void, undefined> {
+    const last = this.#read.last();
     // `results` stands last, so that what follows is appended.
     yield JSON.stringify(this.#head()).slice(0, -"]}".length);
     let before = "";
-    for (const results of this.#read.results()) {
+    for (const results of this.#read.results(last)) {
       yield before + results.join(",");
       before = ",";
     }
@@ -279,8 +280,9 @@ export class ScanJournal {
 
   /** The same a line a result, after a line with everything else. */
   *reportLines(): Generator<string, void, undefined> {
+    const last = this.#read.last();
     yield `${JSON.stringify({ type: "report", report: this.#head() })}\n`;
-    for (const results of this.#read.results())
+    for (const results of this.#read.results(last))
       yield results.map((json) => `{"type":"result","result":${json}}\n`).join("");
   }
 

@@ -31,9 +31,14 @@ export class ScanRows {
     ) as unknown as JournalEntry[];
   }
 
-  /** The JSON of every result that is there at the first of them, by target and plugin, some at a time. */
-  *results(): Generator<string[], void, undefined> {
+  /** The number of the last entry so far. */
+  last(): number {
     const [{ last }] = this.#rows("SELECT COALESCE(MAX(seq), 0) AS last FROM journal") as [{ last: number }];
+    return last;
+  }
+
+  /** The JSON of every result up to the entry of this number, by target and plugin, some at a time. */
+  *results(last: number): Generator<string[], void, undefined> {
     let place: [number, string] = [-1, ""];
     for (;;) {
       const rows = this.#piece(

@@ -55,11 +55,24 @@ export class ScanJobObject extends Base {
       }
       case "/seen":
         return Response.json({ mostRead, alarm: await storage.getAlarm() });
+      case "/meanwhile":
+        return Response.json({ text: await this.#readWhile(searchParams.get("path"), await request.text()) });
       case "/record":
         // Whoever hears no answer says it again.
         await super.fetch(request.clone());
     }
     return super.fetch(request);
+  }
+
+  /** What is read at a path, if something is recorded after its first piece. */
+  async #readWhile(path, body) {
+    const read = (await super.fetch(new Request(`https://scan${path}`))).body.getReader();
+    const decoder = new TextDecoder();
+    let text = decoder.decode((await read.read()).value, { stream: true });
+    await super.fetch(new Request("https://scan/record", { method: "POST", body }));
+    for (let part = await read.read(); !part.done; part = await read.read())
+      text += decoder.decode(part.value, { stream: true });
+    return text;
   }
 }
 

@@ -477,6 +477,31 @@ test("what a queue refuses late, after another has been asked and has answered, 
   await object(id, "/later?ms=-40000");
 });
 
+test("a report is as it stands at its first piece, whatever is recorded while it is read", async (t) => {
+  isLost = true;
+  t.after(() => {
+    isLost = false;
+  });
+  const targets = [host("fast", 1), host("fast", 2), host("fast", 3)];
+  const { id } = await begin(targets);
+  const say = (path, word) => object(id, path, { shard: 0, holder: "one", ...word });
+  const results = targets.map((target) => [told(target, "http-probe", "found")]);
+  await say("/claim");
+  await say("/record", { results: results[0] });
+  const meanwhile = async (path, n) => (await say(`/meanwhile?path=${path}`, { results: results[n] })).text;
+  const report = JSON.parse(await meanwhile("/report", 1));
+  assert.deepEqual(
+    [report.summary.runs.ok, report.results.map(({ target }) => target)],
+    [1, targets.slice(0, 1)],
+  );
+  const [head, ...lines] = (await meanwhile("/lines", 2))
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual([head.report.summary.runs.ok, lines.length], [2, 2]);
+  assert.equal((await json(`/scans/${id}`)).summary.runs.ok, 3);
+});
+
 test("an alarm that was lost is set again by whoever asks how far the scan is", async (t) => {
   isLost = true;
   t.after(() => {
