@@ -212,12 +212,16 @@ export class Scans {
       return refusal(400, `expected \`format\` to be one of ${offered.join(", ")}`);
     const response = await this.#ask(id, client, format === "json" ? "/report" : "/lines");
     if (response.status !== 200 || response.body === null) return response;
-    const body = format === "json" ? response.body : await bodyOf(format, response.body, formats);
-    if (body === undefined)
-      return refusal(
-        413,
-        "the report is too long for this format: json, ndjson, sarif and csv have no bound",
-      );
+    let body: Awaited<ReturnType<typeof bodyOf>>;
+    try {
+      body = format === "json" ? response.body : await bodyOf(format, response.body, formats);
+    } catch {
+      return refusal(500, `the report broke off, or could not be written as ${format}`);
+    }
+    if (body === undefined) {
+      const unbounded = offered.filter((each) => each !== "html").join(", ");
+      return refusal(413, `the report is too long for this format; these have no bound: ${unbounded}`);
+    }
     return new Response(body, {
       headers: {
         ...FORMATS[format],

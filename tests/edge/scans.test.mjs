@@ -371,6 +371,38 @@ test("reports come in each format, and one that is not offered is told with thos
   );
 });
 
+test("a report that cannot be written, breaks off or is too long is refused in a sentence", async () => {
+  const id = "00000000-0000-4000-8000-000000000000";
+  const head = `${JSON.stringify({ type: "report", report: { results: [] } })}\n`;
+  const refused = async (html, lines, formats = {}) => {
+    const jobs = { idFromName: (name) => name, get: () => ({ fetch: async () => new Response(lines()) }) };
+    const scans = { jobs, formats: { ...formats, html } };
+    const handle = scanHandler({ Scanner, tokens: [TOKEN], targets: { allow: ["*"] }, scans });
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const response = await handle(
+      new Request(`https://worker.example/scans/${id}/report?format=html`, { headers }),
+    );
+    return [response.status, (await response.json()).error];
+  };
+  const broken = [500, "the report broke off, or could not be written as html"];
+  const fails = () => {
+    throw new Error("no");
+  };
+  assert.deepEqual(await refused(fails, () => head), broken);
+  const breaksOff = () =>
+    new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(head)),
+      pull: (controller) => controller.error(new Error("gone")),
+    });
+  assert.deepEqual(await refused(asHtml, breaksOff), broken);
+  const tooLong = () => `${head}${JSON.stringify({ result: "x".repeat(8_400_000) })}\n`;
+  const sentence = "the report is too long for this format; these have no bound: json, ndjson, sarif";
+  assert.deepEqual(await refused(asHtml, tooLong), [413, sentence]);
+  assert.deepEqual(await refused(asHtml, tooLong, { csv: toCsv }), [413, `${sentence}, csv`]);
+});
+
+const asHtml = () => "<p>";
+
 /** A result as a consumer tells it. */
 const told = (target, plugin, summary) => ({
   ...{ plugin, target, start: 0, duration: 1, status: "ok", error: null, level: "discovery", waited: 0 },
