@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
+import { scanHandler } from "tidegate/edge";
 import { LocalQueue } from "./queue.mjs";
 import { serve } from "./serve.mjs";
 import { HOSTILE } from "./targets.mjs";
@@ -187,5 +188,52 @@ test("pages of other origins are not answered as theirs; a named one is", async 
   assert.equal(
     (await ask("/scan", { method: "OPTIONS", headers: { origin: "https://evil.example" } })).status,
     401,
+  );
+});
+
+test("names that nobody resolves stand in no line with others: a few are looked up at once, and each in its turn", async () => {
+  const asked = [];
+  let running = 0;
+  let most = 0;
+  const resolve = async (name) => {
+    asked.push(name);
+    most = Math.max(most, (running += 1));
+    await new Promise(setImmediate);
+    running -= 1;
+    if (name.startsWith("hung")) throw new DOMException("late", "TimeoutError");
+    return ["93.184.216.34"];
+  };
+  const begun = [];
+  class Recorder {
+    scan(targets) {
+      begun.push(...targets);
+      return [].values();
+    }
+  }
+  const handle = scanHandler({ Scanner: Recorder, tokens: [TOKEN], targets: { allow: ["*"], resolve } });
+  const targets = Array.from(
+    { length: 30 },
+    (_, n) => `https://${n % 5 === 4 ? "good" : "hung"}${n}.example/`,
+  );
+  const response = await handle(
+    new Request("https://worker.example/scan", {
+      method: "POST",
+      headers: { authorization: `Bearer ${TOKEN}` },
+      body: JSON.stringify({ targets }),
+    }),
+  );
+  const lines = (await response.text())
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.equal(most, 3);
+  assert.equal(asked.length, 30);
+  assert.deepEqual(
+    begun,
+    targets.filter((target) => target.includes("good")),
+  );
+  assert.deepEqual(
+    lines.map(({ type, target, reason }) => [type, target, reason]),
+    targets.filter((target) => target.includes("hung")).map((target) => ["refused", target, "unresolved"]),
   );
 });
