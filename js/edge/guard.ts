@@ -163,10 +163,11 @@ export class TargetGuard {
   /**
    * As {@link admit}, and after resolution where there is one.
    *
-   * @throws TargetRefusedError; whatever `resolve` throws; a `TimeoutError` where it takes longer than 10 s
+   * @throws TargetRefusedError; whatever `resolve` throws; a `TimeoutError` where it takes longer than 10 s; after an abort
+   * `signal.reason`
    */
-  admitResolved(target: string | URL): Promise<URL> {
-    return this.#admitResolved(target);
+  admitResolved(target: string | URL, { signal }: { signal?: AbortSignal } = {}): Promise<URL> {
+    return this.#admitResolved(target, signal);
   }
 
   async #admitResolved(target: string | URL, until?: AbortSignal): Promise<URL> {

@@ -56,6 +56,9 @@ const LONGEST_ORDER = 262_144;
  */
 const RESOLVED_AT_ONCE = 3;
 
+/** Milliseconds after which what has not been looked up is refused: nobody waits for the first line of an answer for minutes. */
+const ALL_RESOLVED_IN = 20_000;
+
 /**
  * Answers `POST /scan`, `GET /metrics` and `GET /healthz`, with `scans` also `POST /scans` and what is below it, and gives nothing for other paths.
  *
@@ -109,11 +112,12 @@ export function scanHandler(
       lease.release();
       return limited;
     }
+    const until = AbortSignal.timeout(ALL_RESOLVED_IN);
     const judge = async (target: string) => {
       // To look up many names may take longer than a lease.
       lease.renew();
       try {
-        return await guard.admitResolved(target);
+        return await guard.admitResolved(target, { signal: until });
       } catch (error) {
         return isTargetRefusedError(error) ? error.reason : "unresolved";
       }

@@ -390,6 +390,9 @@ test("a name that nobody resolves is given up: with the request's time, its sign
   });
   controller.abort(new Error("away"));
   await assert.rejects(left, { message: "away" });
+  await assert.rejects(guard.admitResolved("https://a.example/", { signal: controller.signal }), {
+    message: "away",
+  });
   t.mock.method(AbortSignal, "timeout", (ms) => AbortSignal.abort(new Error(`after ${ms} ms`)));
   await assert.rejects(guard.admitResolved("https://a.example/"), { message: "after 10000 ms" });
   const patient = new TargetGuard({ ...open, resolve, timeout: 60_000 });

@@ -191,6 +191,36 @@ test("pages of other origins are not answered as theirs; a named one is", async 
   );
 });
 
+test("what has not been looked up after 20 s is refused, and the answer begins", async (t) => {
+  const asked = [];
+  const resolve = async (name) => {
+    asked.push(name);
+    return ["93.184.216.34"];
+  };
+  class Recorder {
+    scan() {
+      return [].values();
+    }
+  }
+  const { timeout } = AbortSignal;
+  t.mock.method(AbortSignal, "timeout", (ms) => (ms === 20_000 ? AbortSignal.abort() : timeout(ms)));
+  const handle = scanHandler({ Scanner: Recorder, tokens: [TOKEN], targets: { allow: ["*"], resolve } });
+  const targets = ["https://a.example/", "https://b.example/"];
+  const response = await handle(
+    new Request("https://worker.example/scan", {
+      method: "POST",
+      headers: { authorization: `Bearer ${TOKEN}` },
+      body: JSON.stringify({ targets }),
+    }),
+  );
+  const lines = (await response.text()).trim().split("\n");
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)),
+    targets.map((target) => ({ type: "refused", target, reason: "unresolved" })),
+  );
+  assert.deepEqual(asked, []);
+});
+
 test("names that nobody resolves stand in no line with others: a few are looked up at once, and each in its turn", async () => {
   const asked = [];
   let running = 0;
