@@ -75,7 +75,7 @@ test("every mistake gets one sentence with a suggestion, and what is good is sca
     ["--mode=pasive", "got `pasive` (did you mean `passive`?); `passive` is used."],
     ["--max-workers=0", "Expected `--max-workers` to be an integer from 1 to 100, got `0`; 5 is used."],
     ["--formt=csv", "There is no option `--formt`; did you mean `--format`?"],
-    ["--format=html", "The format `html` comes with a later version; `json` is written."],
+    ["--format=htm", "got `htm` (did you mean `html`?); `json` is used."],
     ["--file=/nowhere/list", "The file `/nowhere/list` cannot be read: there is no such file or folder."],
     ["--fail-on=hihg", "did you mean `high`?"],
     ["--plugins=cors-policy", "The plugin `cors-policy` is active: it runs with `--mode active` only."],

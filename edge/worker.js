@@ -4,7 +4,7 @@
  */
 
 import { durableCoordinator, queueConsumer, scanHandler } from "tidegate/edge";
-import { Scanner, toCsv } from "tidegate/scan";
+import { Scanner, toCsv, toHtml } from "tidegate/scan";
 
 export { CoordinatorObject, ScanJobObject } from "tidegate/edge";
 
@@ -49,7 +49,9 @@ function optionsOf(env) {
     },
     ...(env.METRICS ? { metrics: env.METRICS } : {}),
     ...(env.CoordinatorObject ? { coordinator: durableCoordinator(env.CoordinatorObject) } : {}),
-    ...(env.ScanJobObject ? { scans: { jobs: env.ScanJobObject, formats: { csv: toCsv } } } : {}),
+    ...(env.ScanJobObject
+      ? { scans: { jobs: env.ScanJobObject, formats: { csv: toCsv, html: toHtml } } }
+      : {}),
   };
 }
 

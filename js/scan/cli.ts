@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { plugins, Scanner, toCsv, toSarif } from "../entrypoints/scan-node.js";
+import { plugins, Scanner, toCsv, toHtml, toSarif } from "../entrypoints/scan-node.js";
 import { type Format, nearest, type Order, readArguments, reason } from "./cli-arguments.js";
 import { Progress, plain } from "./cli-progress.js";
 import type { Report, Severity } from "./types.js";
@@ -17,6 +17,7 @@ const WRITERS: Record<Format, (report: Report) => string> = {
   json: (report) => `${JSON.stringify(report, null, 2)}\n`,
   csv: toCsv,
   sarif: (report) => `${toSarif(report)}\n`,
+  html: toHtml,
 };
 
 const RANK: Severity[] = ["info", "low", "medium", "high", "critical"];
@@ -165,7 +166,7 @@ A target is a URL, a host, host:port or a range of ports such as host:8000-8010.
   --plugins LIST        run only these, separated by commas: ${names.join(", ")}
   --mode MODE           passive (default) or active, which includes passive
   --max-workers N       plugins at work on one target at once, 1 to 100 (default 5)
-  --format FORMAT       json (default), csv or sarif (2.1.0, which code hosts read); html comes with a later version
+  --format FORMAT       json (default), csv, sarif (2.1.0, which code hosts read) or html (one page)
   --out FILE            write the report to a file instead of standard output
   --resume FILE         take up an interrupted scan from its JSON report
   --fail-on SEVERITY    exit with 1 at findings this severe or worse: critical, high (default),

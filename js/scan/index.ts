@@ -2,6 +2,7 @@
 import { scanModule } from "./instance.js";
 import type { Level, Mode, PluginName, ReadTargets, Report } from "./types.js";
 
+export { toHtml } from "./html.js";
 export { toSarif } from "./sarif.js";
 export { Scanner } from "./scanner.js";
 export type * from "./types.js";

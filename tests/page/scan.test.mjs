@@ -118,6 +118,7 @@ test("every instrument has a reading, and the numbers agree with the report", as
   const { version, runs } = JSON.parse(await page.exported("sarif"));
   assert.equal(version, "2.1.0");
   assert.ok(runs[0].results.length > 0);
+  assert.match(await page.exported("html"), /<h1>Scan of 5 targets<\/h1>/);
 });
 
 test("a paused scan begins nothing until it goes on, and a cancelled one still has a report", async () => {

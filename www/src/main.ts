@@ -46,6 +46,7 @@ const buttons = {
   json: part("export-json", HTMLButtonElement),
   csv: part("export-csv", HTMLButtonElement),
   sarif: part("export-sarif", HTMLButtonElement),
+  html: part("export-html", HTMLButtonElement),
 };
 const counts: Record<Filter, HTMLElement> = {
   all: part("count-all", HTMLElement),
@@ -62,6 +63,7 @@ act(buttons.cancel, () => session.cancel());
 act(buttons.json, () => void exportAs("json"));
 act(buttons.csv, () => void exportAs("csv"));
 act(buttons.sarif, () => void exportAs("sarif"));
+act(buttons.html, () => void exportAs("html"));
 for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="filter"]')) {
   radio.addEventListener("change", () => {
     list.filter = radio.value as Filter;
@@ -173,6 +175,7 @@ function showPhase(phase: Phase): void {
   enable(buttons.json, session.report !== undefined);
   enable(buttons.csv, session.report !== undefined);
   enable(buttons.sarif, session.report !== undefined);
+  enable(buttons.html, session.report !== undefined);
   say(buttons.pause, phase === "paused" ? "Resume" : "Pause");
 }
 
@@ -186,14 +189,16 @@ function openDetail(row: Row): void {
   if (getComputedStyle(detailFrame).position === "fixed") detailFrame.focus(); // it covers the page on narrow screens
 }
 
-async function exportAs(format: "json" | "csv" | "sarif"): Promise<void> {
+async function exportAs(format: "json" | "csv" | "sarif" | "html"): Promise<void> {
   const { report } = session;
   if (report === undefined) return;
   if (format === "json")
     download(fileName(report, "json"), "application/json", JSON.stringify(report, null, 2));
   else if (format === "csv")
     download(fileName(report, "csv"), "text/csv;charset=utf-8", (await engine()).toCsv(report));
-  else download(fileName(report, "sarif"), "application/sarif+json", (await engine()).toSarif(report));
+  else if (format === "sarif")
+    download(fileName(report, "sarif"), "application/sarif+json", (await engine()).toSarif(report));
+  else download(fileName(report, "html"), "text/html;charset=utf-8", (await engine()).toHtml(report));
 }
 
 function act(button: HTMLButtonElement, does: () => void): void {
