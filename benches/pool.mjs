@@ -5,32 +5,33 @@
 import assert from "node:assert/strict";
 import pLimit from "p-limit";
 import { Pool } from "tidegate";
-import { inTurns, shortest, told, versionOf } from "./side-by-side.mjs";
+import { sideBySide, versionOf } from "./side-by-side.mjs";
 
 const TASKS = 10_000;
 const CONCURRENCY = 10;
-/** A round is over in 20 ms, or in 40 where the machine has others to serve: by turns the same run says 0.4 and 0.6. So a third is told. */
-const ROUNDS = 63;
-const TOLD = 21;
 
 export async function bench() {
   const pool = new Pool({ name: "bench", concurrency: CONCURRENCY });
   const limit = pLimit(CONCURRENCY);
-  const timed = await inTurns({
-    rounds: ROUNDS,
-    async ours() {
-      const before = pool.metrics().completed;
-      assert.equal(await load((task) => pool.run(task)), TASKS);
-      const { completed, failed, active, queued } = pool.metrics();
-      assert.deepEqual([completed - before, failed, active, queued], [TASKS, 0, 0, 0]);
-    },
-    async theirs() {
-      assert.equal(await load((task) => limit(task)), TASKS);
-      assert.deepEqual([limit.activeCount, limit.pendingCount], [0, 0]);
-    },
-  });
-  const contest = { bench: "pool", n: TASKS, peer: "p-limit", version: versionOf("p-limit"), bar: 0.6 };
-  return [told({ ...contest, timed: shortest(timed, TOLD) })];
+  return [
+    await sideBySide({
+      bench: "pool",
+      n: TASKS,
+      peer: "p-limit",
+      version: versionOf("p-limit"),
+      bar: 0.6,
+      async ours() {
+        const before = pool.metrics().completed;
+        assert.equal(await load((task) => pool.run(task)), TASKS);
+        const { completed, failed, active, queued } = pool.metrics();
+        assert.deepEqual([completed - before, failed, active, queued], [TASKS, 0, 0, 0]);
+      },
+      async theirs() {
+        assert.equal(await load((task) => limit(task)), TASKS);
+        assert.deepEqual([limit.activeCount, limit.pendingCount], [0, 0]);
+      },
+    }),
+  ];
 }
 
 /** Submits every task at once and gives how many ran. */

@@ -7,12 +7,18 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 
 /**
- * The milliseconds of both in each round, and how many the cores had to do meanwhile, with this or anything else. `ours` and `theirs` are
- * async functions that do all of the work once and throw if they did not; what runs in another process gives its own milliseconds.
+ * Measures `ours` and `theirs`, each an async function that does all of the work once and throws if it did not; where
+ * it runs in another process it gives its own milliseconds. `rounds` is odd, so that one lies in the middle.
  *
- * @param {{ rounds?: number, ours(): Promise<number | void>, theirs(): Promise<number | void> }} contest `rounds` is odd, so that one lies in the middle
+ * @param {{ bench: string, n: number, peer: string, version: string, bar: number, rounds?: number,
+ *   ours(): Promise<number | void>, theirs(): Promise<number | void> }} contest
  */
-export async function inTurns({ rounds = 21, ours, theirs }) {
+export async function sideBySide({ rounds = 21, ours, theirs, ...contest }) {
+  return told({ ...contest, timed: await inTurns({ rounds, ours, theirs }) });
+}
+
+/** The milliseconds of both in each round, and how many the cores had to do meanwhile, with this or anything else. */
+export async function inTurns({ rounds, ours, theirs }) {
   const timed = [];
   const warmUp = 5;
   for (let round = 0; round < warmUp + rounds; round += 1) {
@@ -35,11 +41,6 @@ export async function inTurns({ rounds = 21, ours, theirs }) {
  */
 export function quietest(timed, rounds) {
   return timed.toSorted((a, b) => a.busy - b.busy).slice(0, rounds);
-}
-
-/** As many of the rounds, the shortest for both sides together: a neighbour that no core of ours knows of slows both, and not equally. */
-export function shortest(timed, rounds) {
-  return timed.toSorted((a, b) => a.ours + a.theirs - b.ours - b.theirs).slice(0, rounds);
 }
 
 function busy() {
