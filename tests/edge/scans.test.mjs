@@ -86,7 +86,11 @@ async function json(path, options) {
 /** Asks the object of a scan as nobody but its worker can. */
 async function object(id, path, word) {
   const to = `/object?id=${id}&path=${encodeURIComponent(path)}`;
-  return (await ask(to, word === undefined ? {} : { order: word })).json();
+  for (;;) {
+    const answer = await (await ask(to, word === undefined ? {} : { order: word })).json();
+    // Its disk fails now and then; consumers say it again, too.
+    if (!/the disk failed/.test(answer.error)) return answer;
+  }
 }
 
 async function begin(targets, plugins = ["http-probe"]) {
