@@ -320,7 +320,7 @@ export class Pool {
       ...(this.#read(options === undefined ? {} : options) as Extra),
       patience: -1,
     });
-    work.resolve = work.reject = () => {};
+    work.resolve = () => {};
     return this.#try(work, undefined) ? new HeldLease(work) : undefined;
   }
 
@@ -1113,12 +1113,11 @@ function isRefusal(error: unknown): boolean {
 
 // One function for all promises instead of one made for each.
 let settled: Work;
-const keepHalves = (resolve: (value: unknown) => void, reject: (reason: unknown) => void): void => {
+const keepResolve = (resolve: (value: unknown) => void): void => {
   settled.resolve = resolve;
-  settled.reject = reject;
 };
 
 function promiseOf(work: Work): Promise<unknown> {
   settled = work;
-  return new Promise(keepHalves);
+  return new Promise(keepResolve);
 }

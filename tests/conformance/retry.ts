@@ -13,7 +13,7 @@ import {
   retry,
   TimeoutError,
 } from "tidegate";
-import { assert, rejection, test } from "./registry.js";
+import { assert, rejection, test, turn } from "./registry.js";
 import { hold, isSettled, until, watchedAbort } from "./waiting.js";
 
 /** Options that try again at once, as often as asked. */
@@ -386,6 +386,8 @@ test("retry in a pool: however many wait for their next attempt, a signal they s
     ),
   );
   await until(() => pool.active === 0);
+  // By then they have heard how the attempt ended.
+  await turn();
   assert.isAtMost(listeners(), 2);
   abort("all");
   assert.isTrue((await Promise.all(all)).every((reason) => reason === "all"));
