@@ -7,7 +7,7 @@
  * call only appends, and the outermost drains.
  */
 
-import { now } from "./clock.js";
+import { now, readAt } from "./clock.js";
 import { NotInitialisedError, RuntimeTrapError } from "./errors.js";
 import { attendant, overdue } from "./presence.js";
 import { weakly } from "./weak.js";
@@ -326,7 +326,8 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
     armedAt = at;
     if (at === Number.POSITIVE_INFINITY) return;
     // Those who wait look at what is overdue themselves; a timer for what is far would be set anew with every task.
-    if (attendant !== undefined && at - now() > NEAR) return;
+    // The caller has just read the clock for the call that has set it.
+    if (attendant !== undefined && at - readAt > NEAR) return;
     timer = setTimeout(tick, Math.min(LONGEST_DELAY, Math.max(0, Math.ceil(at - now()))));
     keepProcess();
     if (!watchesVisibility && typeof document !== "undefined") {

@@ -847,18 +847,17 @@ export class Pool {
     if (attendant !== undefined)
       attendant.stay(this, work.ticket, isLeased(work, this.#config) ? Infinity : work.endsAt - at);
     let result: unknown;
+    let settles: boolean;
     try {
       const { frame } = work;
       result = frame === undefined ? task(new Context(work)) : runFramed(frame, task, work);
+      settles = isThenable(result);
     } catch (error) {
       this.#fail(work, error);
       return;
     }
-    if ((typeof result === "object" && result !== null) || typeof result === "function") {
-      this.#followers.follow(work, result);
-    } else {
-      this.#succeed(work, result);
-    }
+    if (settles) this.#followers.follow(work, result);
+    else this.#succeed(work, result);
   }
 
   #succeed(work: Work, value: unknown): void {
@@ -1098,6 +1097,14 @@ function isLeased(work: Work, config: PoolConfig): boolean {
   return extra === undefined
     ? config.timeout === Infinity
     : extra.timeout === Infinity && extra.deadline === Infinity;
+}
+
+/** What is none has settled: to hear so by a promise of its own costs a third of a task. */
+function isThenable(value: unknown): boolean {
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 /** Apart, so that a start without a frame makes no closure. */

@@ -52,6 +52,16 @@ test("pool: run gives back what the task gives, synchronous or not", async () =>
   assert.isNull(await pool.run(() => null));
 });
 
+test("pool: a result that nobody has to wait for frees the slot before run returns", async () => {
+  const pool = new Pool({ concurrency: 1 });
+  const result = { value: 1 };
+  const ends = [pool.run(() => result), pool.run(() => () => 2), pool.run(() => 3)] as const;
+  assert.equal(pool.active + pool.queued, 0);
+  assert.strictEqual(await ends[0], result);
+  assert.equal((await ends[1])(), 2);
+  assert.equal(await ends[2], 3);
+});
+
 test("pool: run rejects with what the task throws, synchronous or not, and frees the slot", async () => {
   const pool = new Pool({ concurrency: 1 });
   const error = new Error("broken");
