@@ -321,6 +321,9 @@ export function createInstance(use: (exports: WebAssembly.Exports) => WorldBindi
   }
 
   function arm(at: number): void {
+    // One that comes too early looks again: with time limits nearly every task would have it moved.
+    if (timer !== undefined && attendant === undefined && armedAt <= at && at !== Number.POSITIVE_INFINITY)
+      return;
     if (timer !== undefined) clearTimeout(timer);
     timer = undefined;
     armedAt = at;
