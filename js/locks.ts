@@ -291,7 +291,7 @@ export class LockSet implements Handle {
       refuse("owner", "a string or an object", owner);
     }
     // By name, so that two callers never disagree; the machine puts the declared order first.
-    const list = [...new Set(listOf("names", typeof names === "string" ? [names] : names))].sort();
+    const list = typeof names === "string" ? [names] : sortedOf(listOf("names", names));
     // A task stands in one graph with the slots that it holds.
     if (standAs(owner)) attach();
     return { names: list, unit, owner, timeout, number: owner === undefined ? -1 : numberOf(owner) };
@@ -326,6 +326,7 @@ export class LockSet implements Handle {
   }
 
   #inOrder(names: readonly string[]): readonly string[] {
+    if (this.#order.length === 0) return names;
     const declared = this.#order.filter((name) => names.includes(name));
     return [...declared, ...names.filter((name) => !declared.includes(name))];
   }
@@ -389,6 +390,10 @@ export class LockSet implements Handle {
 
 function lockOf(set: number, lock: number): string {
   return sets.get(set)?.deref()?.label(lock) ?? "a lock";
+}
+
+function sortedOf(names: readonly string[]): readonly string[] {
+  return names.length < 2 ? names : [...new Set(names)].sort();
 }
 
 function listOf(name: string, value: unknown): readonly string[] {
