@@ -6,7 +6,9 @@
 import assert from "node:assert/strict";
 import { LockSet, Pool } from "tidegate";
 
+/** At least; and so many that somebody holds it 400 times at least, or a single hiccup of the machine would decide where few wait. */
 const ROUNDS = 20;
+const HOLDS = 400;
 /** Milliseconds that each holder works. */
 const HOLD = 2;
 
@@ -29,8 +31,9 @@ export async function contention(waiters) {
 }
 
 async function overhead(waiters, through) {
+  const rounds = Math.max(ROUNDS, Math.ceil(HOLDS / (waiters + 1)));
   let [lasted, held] = [0, 0];
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     let inside = 0;
     const work = async () => {
       inside += 1;
