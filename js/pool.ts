@@ -857,14 +857,15 @@ export class Pool {
       return;
     }
     if (settles) this.#followers.follow(work, result);
-    else this.#succeed(work, result);
+    // Where requests share the instance no time passes until one of them awaits something.
+    else this.#succeed(work, result, attendant === undefined ? now() : readAt);
   }
 
-  #succeed(work: Work, value: unknown): void {
+  #succeed(work: Work, value: unknown, at = now()): void {
     const { breaker } = this.#config;
     const outcome = breaker !== undefined && this.#judge(breaker, value, false) ? FAILURE : SUCCESS;
     work.resolve(value);
-    this.#finish(work, outcome);
+    this.#finish(work, outcome, undefined, at);
   }
 
   #fail(work: Work, error: unknown): void {
@@ -886,7 +887,7 @@ export class Pool {
   }
 
   /** The function has settled, or the lease was released. */
-  #finish(work: Work, outcome: number, error?: unknown): void {
+  #finish(work: Work, outcome: number, error?: unknown, at = now()): void {
     const { state } = work;
     if (state >= OVER) {
       // A task that ran longer than its lease: its slots are somebody else's by now.
@@ -900,7 +901,7 @@ export class Pool {
       if (this.#seek !== undefined && !work.aborted) this.#seek(work, outcome, error);
     }
     try {
-      bindings.pool_release(this.#id, now(), work.ticket, outcome);
+      bindings.pool_release(this.#id, at, work.ticket, outcome);
     } catch (error) {
       trapped(error);
     }
