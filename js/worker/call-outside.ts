@@ -54,7 +54,7 @@ export function callOutside<R = unknown>(
   let ask: unknown = name;
   for (;;) {
     const cells = new Int32Array(shared, 0, CELLS);
-    server.post([MARK, OUTSIDE, ask, args, shared]);
+    server.tell([MARK, OUTSIDE, ask, args, shared]);
     const left = timeout === Number.POSITIVE_INFINITY ? timeout : Math.max(0, until - performance.now());
     if (Atomics.wait(cells, STATE, WAITS, left) === "timed-out") throw new TimeoutError(name, timeout);
     const state = Atomics.load(cells, STATE);

@@ -123,7 +123,8 @@ export class Orders {
     link.outbox = [];
     if (tasks.length === 0) return false;
     this.#dispatch.messages += 1;
-    const unsent = sendTasks(link, tasks, this.#dispatch.names);
+    const watched = isWatched(this.#dispatch.config) || tasks.some(isBounded);
+    const unsent = sendTasks(link, tasks, this.#dispatch.names, watched);
     for (const { task, error } of unsent) {
       ask(() => bindings.dispatch_answered(this.#dispatch.id, now(), link.ticket, task.ticket, -1));
       ask(() => bindings.dispatch_flush(this.#dispatch.id, now()));
@@ -138,4 +139,16 @@ export class Orders {
 /** Milliseconds that a task may run. */
 function limitOf({ more }: Task, { taskTimeout }: WorkerPoolConfig): number {
   return Math.min(more?.timeout ?? Number.POSITIVE_INFINITY, taskTimeout);
+}
+
+/** Milliseconds: a cancelled task that may go on for less is watched as one is whose time is limited. */
+const SHORT_GRACE = 250;
+
+/** Whether an answer that lies in a worker could be taken for a task that runs on: of any task of the pool, and of this one. */
+function isWatched({ grace, taskTimeout }: WorkerPoolConfig): boolean {
+  return grace < SHORT_GRACE || taskTimeout !== Number.POSITIVE_INFINITY;
+}
+
+function isBounded({ more }: Task): boolean {
+  return more !== undefined && Math.min(more.timeout, more.deadline) !== Number.POSITIVE_INFINITY;
 }

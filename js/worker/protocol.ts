@@ -7,7 +7,10 @@ export const MARK = "tidegate";
 
 // From the pool to a worker.
 
-/** `[MARK, TASKS, names, tasks]`: names of functions by number (flat, those that the worker does not know yet), then tasks. */
+/**
+ * `[MARK, TASKS, names, tasks, watched]`: names of functions by number (flat, those that the worker does not know yet), then
+ * tasks. `watched`: the worker's answers are not to lie.
+ */
 export const TASKS = 0;
 /** `[MARK, CANCEL, ticket]` */
 export const CANCEL = 1;

@@ -6,11 +6,15 @@ import type { Link } from "./link.js";
 import { HOWS, MARK, TASKS } from "./protocol.js";
 import type { Task } from "./tasks.js";
 
-/** Sends a worker its tasks in one message. Gives those that cannot be sent, with the reason. */
+/**
+ * Sends a worker its tasks in one message. Gives those that cannot be sent, with the reason. `watched`: somebody ends the worker
+ * where an answer does not come in time.
+ */
 export function sendTasks(
   link: Link,
   tasks: readonly Task[],
   known: Names,
+  watched: boolean,
 ): readonly { task: Task; error: TypeError }[] {
   const names: (number | string)[] = [];
   const list: unknown[] = [];
@@ -26,10 +30,10 @@ export function sendTasks(
     if (task.more?.transfer !== undefined) transfer.push(...task.more.transfer);
   }
   try {
-    link.post([MARK, TASKS, names.length === 0 ? 0 : names, list], transfer);
+    link.post([MARK, TASKS, names.length === 0 ? 0 : names, list, watched], transfer);
     return [];
   } catch {
-    return tasks.flatMap((task) => sendAlone(link, task, names));
+    return tasks.flatMap((task) => sendAlone(link, task, names, watched));
   }
 }
 
@@ -38,9 +42,11 @@ function sendAlone(
   link: Link,
   task: Task,
   names: readonly (number | string)[],
+  watched: boolean,
 ): { task: Task; error: TypeError }[] {
   try {
-    link.post([MARK, TASKS, names, [task.ticket, task.what, task.args]], [...(task.more?.transfer ?? [])]);
+    const list = [task.ticket, task.what, task.args];
+    link.post([MARK, TASKS, names, list, watched], [...(task.more?.transfer ?? [])]);
     return [];
   } catch (error) {
     return [{ task, error: uncloneable("args", task.args, error) }];

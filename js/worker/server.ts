@@ -34,6 +34,8 @@ import { isError, toWire } from "./wire-error.js";
 /** Milliseconds that an answer may lie before it is sent, and how many may lie together. */
 const LIES = 1;
 const TOGETHER = 128;
+/** Milliseconds that answers may lie while the tasks that came with theirs still run: a frame, before which no page shows them. */
+const FRAME = 16;
 
 export class Server {
   readonly functions = new Map<string, (...args: unknown[]) => unknown>();
@@ -48,6 +50,12 @@ export class Server {
   // By where their answer begins.
   #takenAlong = new Map<number, Transferable[]>();
   #answeredAt = 0;
+  // When the oldest answer that lies was given.
+  #liesSince = 0;
+  // Whether somebody watches the time of what was sent.
+  #watched = false;
+  /** By what is called: the longest it has taken, a tenth less with each that was quicker. */
+  readonly #longest = new Map<number, number>();
   #busy = false;
   #running = -1;
   #context: Context | undefined;
@@ -60,7 +68,7 @@ export class Server {
     this.#inside = inside;
     this.memory = () => inside.memory();
     inside.listen((message) => this.#hear(message));
-    inside.onClose(() => this.post([MARK, BYE]));
+    inside.onClose(() => this.tell([MARK, BYE]));
     // What the module exposes in one go is offered in one go.
     queueMicrotask(() => this.post([MARK, READY, [...this.functions.keys()]]));
   }
@@ -73,7 +81,8 @@ export class Server {
     const message = ours(data);
     if (message === undefined || this.#broken) return;
     const [, what, first, second] = message;
-    if (what === TASKS) this.#take(first as (number | string)[] | 0, second as unknown[]);
+    if (what === TASKS)
+      this.#take(first as (number | string)[] | 0, second as unknown[], message[4] === true);
     else if (what === CANCEL) this.#cancel(first as number);
     else if (what === CREDIT && this.#running === first) this.#stream?.more(second as number);
     else if (what === MEMORY) this.#saysMemory = true;
@@ -83,7 +92,8 @@ export class Server {
     }
   }
 
-  #take(names: (number | string)[] | 0, tasks: unknown[]): void {
+  #take(names: (number | string)[] | 0, tasks: unknown[], watched: boolean): void {
+    this.#watched ||= watched;
     if (names !== 0)
       for (let at = 0; at < names.length; at += 2) this.#names[names[at] as number] = names[at + 1] as string;
     if (this.#next === this.#queue.length) {
@@ -133,15 +143,31 @@ export class Server {
         }
         const ended = now();
         this.#answer(ticket, DONE, result, ended - began);
+        this.#learn(what, ended - began);
         began = ended;
       } catch (error) {
         this.#failed(ticket, error, now() - began);
         if (this.#broken) return;
         began = now();
       }
-      if (began - this.#answeredAt > LIES || this.#answers.length >= TOGETHER * ANSWER_SPAN) this.#send();
+      if (!this.#mayLie(began)) this.#send();
     }
     this.#rest();
+  }
+
+  /**
+   * Whether what is answered may wait for the next answer. Each message takes a core from a worker for as long as a tenth of a
+   * millisecond; so tasks that were sent together are answered together, unless the next may take long or its time is watched.
+   */
+  #mayLie(at: number): boolean {
+    if (this.#answers.length >= TOGETHER * ANSWER_SPAN) return false;
+    if (at - this.#answeredAt <= LIES) return true;
+    const next = this.#longest.get(this.#queue[this.#next + 1] as number);
+    return next !== undefined && !this.#watched && at - this.#liesSince + next <= FRAME;
+  }
+
+  #learn(what: number, ran: number): void {
+    this.#longest.set(what, Math.max(ran, 0.9 * (this.#longest.get(what) ?? 0)));
   }
 
   #mapOf(args: readonly unknown[] | 0): ((...args: unknown[]) => unknown) | undefined {
@@ -159,6 +185,7 @@ export class Server {
     this.#context = undefined;
     this.#queue = [];
     this.#next = 0;
+    this.#watched = false;
     // What was cancelled after its answer is known to nobody.
     this.#cancelled.clear();
     this.#send();
@@ -214,7 +241,14 @@ export class Server {
   #answer(ticket: number, how: number, value: unknown, ran: number): void {
     const transferables = takenAlong(value);
     if (transferables !== undefined) this.#takenAlong.set(this.#answers.length, transferables);
+    if (this.#answers.length === 0) this.#liesSince = now();
     this.#answers.push(ticket, how, value, ran);
+  }
+
+  /** Tells the host what this worker then waits for, or its end: what it has answered goes first. */
+  tell(message: unknown): void {
+    this.#send();
+    this.post(message);
   }
 
   #send(): void {

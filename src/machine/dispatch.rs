@@ -7,8 +7,8 @@
 //! full costs latency. So an idle worker is sent a task the moment there is one, and a busy one is sent what has
 //! gathered when the work it has falls below [`LOW`], up to [`HIGH`]. Work is counted in what tasks of that kind have
 //! cost so far; one that was never seen counts as [`HIGH`], so it travels alone until it is known. Of longer tasks one is
-//! sent ahead of its turn while there are enough for everybody ([`AHEAD`]). Long ones therefore never pile up behind each
-//! other in a worker, where they could not be moved any more.
+//! sent ahead of its turn while there are enough for everybody ([`AHEAD`]), and several together while much waits
+//! ([`SEVERAL`]). Long ones therefore never pile up behind each other in a worker, where they could not be moved any more.
 //!
 //! **Who gets it.** A task without a key waits in one queue for the worker with the least work (or, by round-robin, in
 //! the queue of the worker whose turn it is); a task with a key in the queue of its home, the worker that rendezvous
@@ -47,7 +47,7 @@ mod tests;
 mod waiting;
 mod worker;
 
-pub use ahead::AHEAD;
+pub use ahead::{AHEAD, MOST_SEVERAL, SEVERAL};
 pub use chunks::chunk;
 pub use config::{DispatchConfig, Overflow, Turn};
 use endings::Blame;

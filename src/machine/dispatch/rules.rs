@@ -3,7 +3,7 @@
 use super::tests::{Bench, at, config, idempotent, keyed};
 use super::waiting::affinity;
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -125,6 +125,73 @@ fn a_busy_worker_is_fed_below_a_half_batch_up_to_a_whole_one() {
     assert_eq!(b.messages.len(), 3);
     assert_eq!(b.messages[2].1, 3);
     assert_eq!(b.dispatch.counts.messages, 4);
+}
+
+/// One worker at its first task of this cost, and how many tasks it is sent behind it while so many wait.
+fn first_parcel(config: DispatchConfig, cost: u64, waiting: usize) -> (Bench, usize) {
+    let mut b = knowing(config, cost);
+    submit(&mut b, 1 + waiting);
+    b.flush();
+    let parcel = b.at_worker(0) - 1;
+    (b, parcel)
+}
+
+#[test]
+fn while_much_waits_several_tasks_travel_together_and_as_many_lie_behind_them() {
+    let (mut b, parcel) = first_parcel(config(1, 1), 2000, 60);
+    assert_eq!(parcel, 4, "as many as half of those that may lie there");
+    b.answer(b.workers[0], 2000);
+    assert_eq!(b.at_worker(0), 8);
+    // Four that are answered in one message make room for four.
+    for _ in 0..4 {
+        let task = b
+            .sent
+            .get_mut(&b.workers[0])
+            .and_then(VecDeque::pop_front)
+            .unwrap();
+        let ran = Some(Duration::from_micros(2000));
+        b.dispatch.answered(at(0), b.workers[0], task, ran).unwrap();
+    }
+    b.flush();
+    assert_eq!(b.at_worker(0), 8);
+    let sizes: Vec<usize> = b.messages.iter().map(|(_, tasks)| *tasks).collect();
+    assert_eq!(sizes, [1, 4, 4, 4]);
+}
+
+#[test]
+fn as_many_travel_together_as_take_sixteen_milliseconds_and_four_at_most() {
+    let parcel = |cost| first_parcel(config(1, 1), cost, 60).1;
+    assert_eq!([1000, 3000, 6000, 8000, AHEAD].map(parcel), [4, 4, 3, 2, 1]);
+    // What is quicker goes by two milliseconds of it.
+    assert_eq!([500, 100].map(parcel), [4, 19]);
+}
+
+#[test]
+fn no_more_work_lies_at_a_worker_than_is_its_share_of_what_waits() {
+    let parcel = |waiting| first_parcel(config(1, 1), 2000, waiting).1;
+    assert_eq!([1, 2, 4, 6, 8, 20].map(parcel), [0, 1, 2, 3, 4, 4]);
+    let (mut b, _) = first_parcel(config(1, 1), 2000, 20);
+    let mut deepest = Vec::new();
+    while b.at_worker(0) > 1 {
+        b.answer(b.workers[0], 2000);
+        deepest.push(b.at_worker(0));
+    }
+    assert!(deepest.is_sorted_by(|one, next| one >= next), "{deepest:?}");
+    assert_eq!(deepest.last(), Some(&1));
+}
+
+#[test]
+fn tasks_whose_time_is_watched_travel_alone() {
+    let timed = config(1, 1).with_task_timeout(Duration::from_secs(1));
+    assert_eq!(first_parcel(timed, 2000, 60).1, 1);
+    let mut b = knowing(config(1, 1), 2000);
+    b.submit(Job {
+        timeout: Some(1_000_000),
+        ..Job::of(KIND)
+    });
+    submit(&mut b, 60);
+    b.flush();
+    assert_eq!(b.at_worker(0), 2);
 }
 
 #[test]

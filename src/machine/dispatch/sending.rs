@@ -1,9 +1,10 @@
 //! What a worker is sent: how much at a time, and whose task is next.
 
+use super::ahead::Parcel;
 use super::task::Place;
 use super::terms::Order;
 use super::worker::{Stage, Worker};
-use super::{Dispatch, HIGH, LOW, MOST};
+use super::{Dispatch, HIGH};
 use crate::machine::ticket::Ticket;
 use crate::machine::time::Instant;
 
@@ -14,32 +15,44 @@ pub(super) enum Room {
     Any,
 }
 
+/// A message on its way to a worker, whose tasks it has already.
+struct Message {
+    worker: Ticket,
+    tasks: Vec<Ticket>,
+    work: u64,
+}
+
+impl Message {
+    fn parcel(&self) -> Parcel {
+        Parcel {
+            tasks: self.tasks.len(),
+            work: self.work,
+        }
+    }
+}
+
 impl Dispatch {
     /// Sends tasks to workers that have room, the one with the least work first.
     pub(super) fn pump(&mut self, now: Instant, room: Room) {
         let has_room = |worker: &Worker| match room {
             Room::Idle => worker.is_idle(),
-            Room::Any => {
-                let is_open = worker.sent.is_empty() || worker.work < LOW || self.takes_one_ahead(worker);
-                worker.stage == Stage::Ready && is_open
-            }
+            Room::Any => worker.stage == Stage::Ready && (worker.sent.is_empty() || self.runs_low(worker)),
         };
-        let mut open: Vec<(Ticket, Vec<Ticket>)> = Vec::new();
-        for (ticket, worker) in self.workers.iter() {
-            if has_room(worker) {
-                open.push((ticket, Vec::new()));
-            }
+        let mut open = Vec::new();
+        for (worker, _) in self.workers.iter().filter(|(_, worker)| has_room(worker)) {
+            let (tasks, work) = (Vec::new(), 0);
+            open.push(Message { worker, tasks, work });
         }
-        let mut full: Vec<(Ticket, Vec<Ticket>)> = Vec::new();
+        let mut full: Vec<Message> = Vec::new();
         while let Some((at, least)) = self.least_busy(&open) {
-            let takes_more = (least.work < HIGH && least.sent.len() < MOST) || self.takes_one_ahead(least);
-            if takes_more && self.feed(open[at].0, &mut open[at].1) {
+            let takes_more = self.takes_more(least, open[at].parcel());
+            if takes_more && self.feed(&mut open[at]) {
                 continue;
             }
             full.push(open.swap_remove(at));
         }
-        full.sort_by_key(|(worker, _)| worker.index());
-        for (worker, tasks) in full {
+        full.sort_by_key(|message| message.worker.index());
+        for Message { worker, tasks, .. } in full {
             if !tasks.is_empty() {
                 self.mark_head(now, worker);
                 self.counts.messages += 1;
@@ -48,16 +61,18 @@ impl Dispatch {
         }
     }
 
-    pub(super) fn least_busy(&self, open: &[(Ticket, Vec<Ticket>)]) -> Option<(usize, &Worker)> {
+    fn least_busy(&self, open: &[Message]) -> Option<(usize, &Worker)> {
         let workers = open.iter().enumerate();
-        let workers = workers.filter_map(|(at, (ticket, _))| Some((at, *ticket, self.workers.get(*ticket)?)));
+        let workers =
+            workers.filter_map(|(at, message)| Some((at, message.worker, self.workers.get(message.worker)?)));
         let least =
             workers.min_by_key(|(_, ticket, worker)| (worker.work, worker.sent.len(), ticket.index()));
         least.map(|(at, _, worker)| (at, worker))
     }
 
     /// Gives a worker its next task, from its own line, the common one, or another worker's.
-    pub(super) fn feed(&mut self, worker: Ticket, message: &mut Vec<Ticket>) -> bool {
+    fn feed(&mut self, message: &mut Message) -> bool {
+        let worker = message.worker;
         let Some(task) = self.next_for(worker) else {
             return false;
         };
@@ -75,7 +90,8 @@ impl Dispatch {
         if let Some(at) = self.workers.get_mut(worker) {
             at.sent.push_back(task);
             at.work += cost;
-            message.push(task);
+            message.tasks.push(task);
+            message.work += cost;
         }
         true
     }
