@@ -24,10 +24,14 @@ mod kernels;
 mod listener;
 mod options;
 mod parallel;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod serve;
 #[cfg(test)]
 mod tests;
 #[cfg(not(target_arch = "wasm32"))]
 mod threads;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod web;
 mod workers;
 
 pub use crate::machine::dispatch::DispatchCounts;
@@ -35,19 +39,19 @@ pub use error::WorkerError;
 pub use kernels::{KernelError, Kernels};
 pub use options::{WorkerPoolOptions, WorkerRunOptions};
 pub use parallel::{parallel_map, parallel_reduce};
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use serve::{NotInWorker, serve_kernels};
 #[cfg(not(target_arch = "wasm32"))]
 pub use threads::ThreadWorkers;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use web::WebWorkers;
 pub use workers::{NoWorkers, Worker, WorkerEars, WorkerTask, Workers};
 
 /// A pool of workers that run registered kernels: functions from bytes to bytes.
 ///
-/// What a worker is, a [`Workers`] says: `ThreadWorkers` of the operating system, or one of your own over whatever the
-/// platform has. Where there are none the same calls run on this thread, one after the other, with a yield before each
-/// ([`runs_here`](Self::runs_here)).
-///
-/// In wasm the crate brings no [`Workers`] of its own: with [`NoWorkers`] everything runs on the thread that calls. A Web Worker
-/// is another instance of the program, at an address that only the program's bundler knows; who wants them implements the
-/// trait, whose tasks and answers are bytes, over `postMessage`. The npm package's `WorkerPool` does all of that by itself.
+/// What a worker is, a [`Workers`] says: `ThreadWorkers` of the operating system, `WebWorkers` of a browser, which are further
+/// instances of the program, or one of your own over whatever the platform has. Where there are none, and with [`NoWorkers`], the
+/// same calls run on this thread, one after the other, with a yield before each ([`runs_here`](Self::runs_here)).
 ///
 /// An idle worker gets a task at once; a busy one gets what has gathered, by what such tasks have cost so far. A worker
 /// that dies takes nothing with it: what it may have been running is tried again elsewhere if it was marked idempotent,

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { buildRustWorker } from "./rust-worker.mjs";
+import { buildRustExample } from "../rust-example.mjs";
 import { atEachDate, tally } from "./together.mjs";
 
-before(buildRustWorker, { timeout: 1_200_000 });
+before(() => buildRustExample("workers-rs"), { timeout: 1_200_000 });
 
 atEachDate("rust-worker.js", ({ ask }) => {
   test("a thousand requests through one Rust pool of 2 are all answered as themselves, and never more than 2 run", async () => {

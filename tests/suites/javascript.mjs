@@ -8,7 +8,7 @@ import { build, buildNeeds, buildPackage, buildWasm } from "../../pkg-config/bui
 import { installBrowser } from "../../setup/browsers.mjs";
 import { packages, root } from "../../setup/needs.mjs";
 import { run, step } from "../../setup/step.mjs";
-import { buildRustWorker } from "../edge/rust-worker.mjs";
+import { buildRustExample } from "../rust-example.mjs";
 
 const testPackages = packages("tests", "the tests");
 
@@ -19,6 +19,8 @@ export const javascript = {
   async run(tally) {
     await buildWasm(["core", "store", "scan", "kernels", "kernels-scalar", "trap"]);
     await buildPackage();
+    // The first time it takes minutes, which are not the test's.
+    await step("compiling the page in Rust", () => buildRustExample("web-workers"));
     await nodeTest(tally, [
       ...(await compiled("tests/js")),
       ...[
@@ -85,8 +87,7 @@ export const edge = {
   async run(tally) {
     await buildWasm();
     await buildPackage();
-    // The first time it takes minutes, which are not the test's.
-    await step("compiling the Worker in Rust", buildRustWorker);
+    await step("compiling the Worker in Rust", () => buildRustExample("workers-rs"));
     await nodeTest(tally, testsIn("tests/edge", ".test.mjs"));
   },
 };

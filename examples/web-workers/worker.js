@@ -1,0 +1,3 @@
+import { serve } from "./load.js";
+
+serve();
