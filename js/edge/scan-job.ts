@@ -1,6 +1,7 @@
 /** The Durable Object of one scan: it tells consumers of shards, keeps what they find, and tells whoever watches. */
 
 import type { PluginResult } from "../scan/types.js";
+import { pause } from "./pause.js";
 import { ScanJournal } from "./scan-journal.js";
 import type { ScanPlan, ShardMessage, ShardWord } from "./scan-plan.js";
 import type { SqlStorage } from "./scan-shards.js";
@@ -29,6 +30,8 @@ export interface ScanJobEnvironment {
 const SILENCE_MS = 15_000;
 /** A queue that has not answered by then is asked again: what was sent may come twice. */
 const SEND_MS = 30_000;
+/** Whoever begins a scan waits no longer for the queue. */
+const BEGIN_MS = 2_000;
 
 /**
  * One scan of many shards. Export it from your worker and name it in `wrangler.jsonc` among `new_sqlite_classes`; the queue that it tells of
@@ -105,7 +108,8 @@ export class ScanJobObject {
         { status: 409 },
       );
     this.#journal.begin(plan, Date.now());
-    await this.#send();
+    // It is recorded, and should the queue not answer, the alarm goes on with it.
+    await pause(this.#send(), BEGIN_MS);
     return Response.json(this.#journal.status(Date.now()));
   }
 

@@ -8,6 +8,7 @@ import type { PoolMetrics } from "../pool-metrics.js";
 import type { PoolOptions, RunOptions } from "../pool-options.js";
 import type { Task } from "../work.js";
 import { type Coordinator, CoordinatorUnreachableError } from "./coordinator.js";
+import { pause } from "./pause.js";
 
 /** What a {@link SharedPool} is made with. */
 export interface SharedPoolOptions {
@@ -282,15 +283,4 @@ export class SharedPool {
     this.#local.resize(room);
     this.#local.resume();
   }
-}
-
-/** Until it has settled or so many milliseconds are over, whichever is first, with a timer of this request. */
-function pause(settled: Promise<void>, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void settled.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
