@@ -2,9 +2,9 @@
 
 import { type Handle, REFUSED } from "./instance.js";
 import { abortSignal, milliseconds, object } from "./options.js";
+import { Places, type Waits } from "./places.js";
 import { attendant } from "./presence.js";
 import { onAbort } from "./signals.js";
-import { hold } from "./store.js";
 
 /** How long somebody waits. */
 export interface WaitOptions {
@@ -27,12 +27,11 @@ export function parseWait(options: WaitOptions | undefined): ParsedWait {
   };
 }
 
-interface Seat {
+interface Waiter extends Waits {
   /** It has what it waited for. */
   readonly come: () => void;
   readonly reject: (reason: unknown) => void;
   readonly timeout: number;
-  readonly unwatch: () => void;
   /** It is taken for gone; gives what asks anew. */
   readonly gone: () => () => void;
 }
@@ -40,10 +39,9 @@ interface Seat {
 /** The waiters of one handle, by ticket. */
 export class Waiters {
   readonly #handle: Handle;
-  readonly #id: () => number;
   readonly #cancel: (ticket: number) => void;
   readonly #refusal: (code: number, timeout: number) => Error;
-  readonly #seats = new Map<number, Seat>();
+  readonly #places: Places<Waiter>;
 
   /** `cancel` tells the machine that somebody leaves; `refusal` says what a refusal by the machine is called. */
   constructor(
@@ -53,9 +51,9 @@ export class Waiters {
     refusal: (code: number, timeout: number) => Error,
   ) {
     this.#handle = handle;
-    this.#id = id;
     this.#cancel = cancel;
     this.#refusal = refusal;
+    this.#places = new Places(handle, id);
   }
 
   /** Somebody waits from now on; `gone` is called where it is taken for gone, and gives what asks anew. */
@@ -66,71 +64,59 @@ export class Waiters {
     reject: (reason: unknown) => void,
     gone: () => () => void,
   ): void {
-    if (this.#seats.size === 0) hold(this.#id(), this.#handle);
     const unwatch = onAbort(wait.signal, () => {
-      this.#leave(ticket)?.reject(wait.signal?.reason);
+      this.#places.leave(ticket)?.reject(wait.signal?.reason);
       this.#cancel(ticket);
     });
-    this.#seats.set(ticket, { come, reject, timeout: wait.timeout, unwatch, gone });
+    this.#places.take(ticket, { come, reject, timeout: wait.timeout, unwatch, gone });
     attendant?.sit(this.#handle, ticket, wait.timeout);
   }
 
   /** Carries out a decision about one of them. */
   wake(ticket: number, why: number): void {
-    const seat = this.#leave(ticket);
-    if (seat !== undefined) this.#tell(seat, why);
+    const waiter = this.#places.leave(ticket);
+    if (waiter !== undefined) this.#tell(waiter, why);
   }
 
   /** Somebody is not there any more, as far as anybody can tell; `word` is what it was told, where that is its own all the same. */
   forsake(ticket: number, word: number | undefined): (() => void) | undefined {
-    const seat = this.#leave(ticket);
-    if (seat === undefined) return undefined;
-    if (word !== undefined) return () => this.#tell(seat, word);
+    const waiter = this.#places.leave(ticket);
+    if (waiter === undefined) return undefined;
+    if (word !== undefined) return () => this.#tell(waiter, word);
     this.#cancel(ticket);
-    const again = seat.gone();
+    const again = waiter.gone();
     return () => {
       try {
         again();
       } catch (error) {
-        seat.reject(error);
+        waiter.reject(error);
       }
     };
   }
 
   /** Somebody has left by itself. */
   drop(ticket: number): boolean {
-    return this.#leave(ticket) !== undefined;
+    return this.#places.leave(ticket) !== undefined;
   }
 
   /** How many there are. */
   get size(): number {
-    return this.#seats.size;
+    return this.#places.size;
   }
 
   /** Takes all of them out, to be rejected by what this returns. */
   clear(): (error: unknown) => void {
-    const seats = [...this.#seats.values()];
-    this.#seats.clear();
+    const waiters = this.#places.clear();
     return (error) => {
-      for (const seat of seats) {
-        seat.unwatch();
-        seat.reject(error);
+      for (const waiter of waiters) {
+        waiter.unwatch();
+        waiter.reject(error);
       }
     };
   }
 
-  #tell(seat: Seat, why: number): void {
-    if (why < REFUSED) seat.come();
-    else seat.reject(this.#refusal(why - REFUSED, seat.timeout));
-  }
-
-  #leave(ticket: number): Seat | undefined {
-    const seat = this.#seats.get(ticket);
-    if (seat === undefined) return undefined;
-    this.#seats.delete(ticket);
-    attendant?.rise(this.#handle, ticket);
-    seat.unwatch();
-    if (this.#seats.size === 0) hold(this.#id(), undefined);
-    return seat;
+  #tell(waiter: Waiter, why: number): void {
+    if (why < REFUSED) waiter.come();
+    else waiter.reject(this.#refusal(why - REFUSED, waiter.timeout));
   }
 }
