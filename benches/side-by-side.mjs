@@ -35,14 +35,6 @@ export async function inTurns({ rounds, ours, theirs }) {
   return timed;
 }
 
-/**
- * So many of the rounds: those in which the cores had least to do. The contestants' own share is much the same in all, so these are
- * the ones that others disturbed least.
- */
-export function quietest(timed, rounds) {
-  return timed.toSorted((a, b) => a.busy - b.busy).slice(0, rounds);
-}
-
 function busy() {
   const worked = ({ times: { user, nice, sys, irq } }) => user + nice + sys + irq;
   return cpus().reduce((sum, core) => sum + worked(core), 0);
