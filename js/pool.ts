@@ -813,7 +813,7 @@ export class Pool {
     const displaced = this.#works[work.index];
     if (displaced !== undefined) this.#displaced.set(displaced.ticket, displaced);
     this.#works[work.index] = work;
-    if (this.#pending++ === 0) hold(this.#id, this);
+    const isFirst = this.#pending++ === 0;
     if (signal !== undefined && (tag !== 0 || !lease))
       watch(this.#signals, signal, work, (one) => void this.#cancel(one, signal.reason));
     if (config.detectNesting) {
@@ -826,6 +826,8 @@ export class Pool {
       if (attendant !== undefined) attendant.sit(this, ticket, this.#patienceOf(work, at));
       if (tag === 1) extra?.accepted?.();
     }
+    // A task that has ended already held nobody up.
+    if (isFirst && this.#pending > 0) hold(this.#id, this);
     return -1;
   }
 

@@ -313,6 +313,7 @@ export const workerd: Attendant = {
     seat.arm(BEAT);
   },
   rise(handle, ticket) {
+    if (seats.size === 0) return;
     const seat = seats.get(handle)?.get(ticket);
     if (seat === undefined) return;
     remove(seats, handle, ticket);
