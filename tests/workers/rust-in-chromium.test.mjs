@@ -136,9 +136,11 @@ inPage("a pool that is let go ends its workers", async () => {
     globalThis.held = pool(2);
     await Promise.all([6, 7, 9, 27].map((n) => steps(held, n)));
   });
-  assert.ok(page.workers().length > 0);
-  await page.evaluate(() => held.free());
-  while (page.workers().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const held = page.workers();
+  assert.ok(held.length > 0);
+  const ended = Promise.all(held.map((worker) => worker.waitForEvent("close")));
+  await page.evaluate(() => globalThis.held.free());
+  await ended;
 });
 
 inPage(

@@ -194,7 +194,8 @@ fn whatever_dies_every_task_settles_and_only_idempotent_ones_run_again() {
     );
     assert!(others.iter().any(|(_, end)| end.is_err()) && pool.counts().retried > 0);
     assert_eq!(pool.queued(), 0);
-    assert!(simulated.ran() >= 200);
+    // What went down with a worker need not have begun there.
+    assert!(simulated.ran() >= ends.iter().filter(|end| end.is_ok()).count());
 }
 
 #[test]

@@ -37,12 +37,14 @@ impl Dispatch {
             || self.takes_one_ahead(worker)
     }
 
-    /// Whether a worker takes one of several that go together.
+    /// Whether a worker takes one of several that go together. Once a worker of the pool has died they no longer do: another may, and
+    /// what had not begun there would be lost with what had.
     fn takes_several(&self, worker: &Worker, parcel: Parcel) -> bool {
         let has_room = worker.sent.len() < MOST_SEVERAL && worker.work < SEVERAL;
         let parcel_has_room = parcel.tasks < MOST_SEVERAL / 2 && parcel.work < SEVERAL / 2;
         has_room
             && parcel_has_room
+            && self.counts.deaths == 0
             && !self.is_watched(worker)
             && self.runs_what_is_short(worker)
             && self

@@ -181,6 +181,17 @@ fn no_more_work_lies_at_a_worker_than_is_its_share_of_what_waits() {
 }
 
 #[test]
+fn once_a_worker_has_died_tasks_travel_alone() {
+    let mut b = knowing(config(1, 1), 2000);
+    b.crash(b.workers[0]);
+    b.advance(1_000_000);
+    b.start_all();
+    submit(&mut b, 61);
+    b.flush();
+    assert_eq!(b.at_worker(0), 2);
+}
+
+#[test]
 fn tasks_whose_time_is_watched_travel_alone() {
     let timed = config(1, 1).with_task_timeout(Duration::from_secs(1));
     assert_eq!(first_parcel(timed, 2000, 60).1, 1);
