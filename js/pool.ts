@@ -28,6 +28,7 @@ import { CLOSED, NEVER_POSSIBLE, refusalError } from "./refusal.js";
 import type { RetryPolicy } from "./retry.js";
 import { type Seek, seeking } from "./seeking.js";
 import { onAbort, type Signals, watch } from "./signals.js";
+import { isThenable } from "./thenable.js";
 import {
   ABANDONED,
   Context,
@@ -853,6 +854,7 @@ export class Pool {
     try {
       const { frame } = work;
       result = frame === undefined ? task(new Context(work)) : runFramed(frame, task, work);
+      // What is none has settled: to hear so by a promise of its own costs a third of a task.
       settles = isThenable(result);
     } catch (error) {
       this.#fail(work, error);
@@ -1100,14 +1102,6 @@ function isLeased(work: Work, config: PoolConfig): boolean {
   return extra === undefined
     ? config.timeout === Infinity
     : extra.timeout === Infinity && extra.deadline === Infinity;
-}
-
-/** What is none has settled: to hear so by a promise of its own costs a third of a task. */
-function isThenable(value: unknown): boolean {
-  return (
-    ((typeof value === "object" && value !== null) || typeof value === "function") &&
-    typeof (value as { then?: unknown }).then === "function"
-  );
 }
 
 /** Apart, so that a start without a frame makes no closure. */

@@ -1,5 +1,6 @@
 /** How an exposed function is called: in a worker, and on the main thread where there are no workers. */
 
+import { isThenable } from "../thenable.js";
 import { MAP, REDUCE } from "./protocol.js";
 import { takenAlong, transfer } from "./transfer.js";
 
@@ -108,12 +109,6 @@ function each(
     );
   }
   return undefined;
-}
-
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
-  );
 }
 
 /** The iterator of what a generator function gave, sync or async. */

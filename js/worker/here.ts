@@ -2,8 +2,9 @@
 
 import { now } from "../clock.js";
 import { TimeoutError } from "../errors.js";
+import { isThenable } from "../thenable.js";
 import { isWorkerd, yieldToHost } from "../yield.js";
-import { Context, call, isThenable, iteratorOf } from "./call.js";
+import { Context, call, iteratorOf } from "./call.js";
 import { uncloneable } from "./cloneable.js";
 import { exposedHere } from "./expose-on.js";
 import type { WorkerPoolConfig } from "./options.js";

@@ -2,8 +2,9 @@
 
 import { now } from "../clock.js";
 import { isRuntimeTrapError } from "../errors.js";
+import { isThenable } from "../thenable.js";
 import type { Inside } from "../worker-inside/inside.js";
-import { Context, call, collected, isThenable, iteratorOf } from "./call.js";
+import { Context, call, collected, iteratorOf } from "./call.js";
 import { uncloneable } from "./cloneable.js";
 import {
   ANSWER_SPAN,
