@@ -1,4 +1,4 @@
-/** Hashes a file that is dropped, a megabyte at a time on every core. */
+/** Hashes a file that is chosen, a megabyte at a time on every core. */
 
 import { Work } from "./load.js";
 
