@@ -217,9 +217,7 @@ export class Pool {
     } catch (error) {
       return Promise.reject(error);
     }
-    const promise = promiseOf(work);
-    this.#admit(work);
-    return promise as Promise<Awaited<T>>;
+    return this.#admit(work) as Promise<Awaited<T>>;
   }
 
   /**
@@ -246,14 +244,14 @@ export class Pool {
     const extra = this.#read(options === undefined ? {} : options) as Extra;
     if (this.#config.retry !== undefined) return this.#submitRetrying(this.#config.retry, task, extra);
     const work = new Work(this, task, extra);
-    const done = promiseOf(work) as Promise<Awaited<T>>;
+    let done!: Promise<Awaited<T>>;
     const accepted = new Promise<void>((resolve, reject) => {
       extra.accepted = resolve;
+      done = this.#admit(work) as Promise<Awaited<T>>;
       done.then(() => resolve(), reject);
     });
     done.catch(() => {});
     accepted.catch(() => {});
-    this.#admit(work);
     return {
       accepted,
       done,
@@ -281,8 +279,7 @@ export class Pool {
       ...(this.#read(options === undefined ? {} : options) as Extra),
       patience: -1,
     });
-    const promise = promiseOf(work);
-    return this.#try(work, promise) ? (promise as Promise<Awaited<T>>) : undefined;
+    return this.#try(work) ? (work.promise() as Promise<Awaited<T>>) : undefined;
   }
 
   /**
@@ -310,9 +307,7 @@ export class Pool {
     } catch (error) {
       return Promise.reject(error);
     }
-    const promise = promiseOf(work);
-    this.#admit(work);
-    return promise as Promise<Lease>;
+    return this.#admit(work) as Promise<Lease>;
   }
 
   /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError, for time heals neither */
@@ -321,8 +316,8 @@ export class Pool {
       ...(this.#read(options === undefined ? {} : options) as Extra),
       patience: -1,
     });
-    work.resolve = () => {};
-    return this.#try(work, undefined) ? new HeldLease(work) : undefined;
+    work.answer = () => {};
+    return this.#try(work) ? new HeldLease(work) : undefined;
   }
 
   /**
@@ -520,9 +515,9 @@ export class Pool {
         // One that shares a signal with many may be granted while the others leave.
         if (work.extra?.signal?.aborted === true) this.#cancel(work, work.extra.signal.reason);
         else {
-          if (attendant !== undefined) this.#claim(work);
+          if (attendant !== undefined) attendant.rise(this, work.ticket);
           if (told !== 0) began(work);
-          this.#start(work, readAt);
+          this.#start(work, attendant === undefined ? readAt : now());
         }
         return;
       case ACCEPTED:
@@ -692,9 +687,7 @@ export class Pool {
     const attempt = (number: number): Promise<Awaited<T>> => {
       // The key is used by one attempt at a time, like the slot.
       const work = new Work(this, task, { ...extra, keyId: this.#keys.intern(extra.key), attempt: number });
-      const promise = promiseOf(work);
-      this.#admit(work);
-      return promise as Promise<Awaited<T>>;
+      return this.#admit(work) as Promise<Awaited<T>>;
     };
     const heard = (ms: number) => {
       if (ms > 0) this.coolDown(ms);
@@ -731,22 +724,21 @@ export class Pool {
     };
   }
 
-  #admit(work: Work): void {
+  #admit(work: Work): Promise<unknown> {
     const refused = this.#request(work);
     if (refused >= 0) this.#refuse(work, refused, refused === ABORTED ? 0 : detail());
     settle();
+    return work.promise();
   }
 
-  #try(work: Work, promise: Promise<unknown> | undefined): boolean {
+  #try(work: Work): boolean {
     const refused = this.#request(work);
     if (refused < 0) {
       settle();
       return true;
     }
-    promise?.catch(() => {});
     const number = refused === ABORTED || refused === TRAPPED ? 0 : detail();
     settle();
-    work.reject(undefined);
     if (refused === TRAPPED) throw this.#trap;
     if (refused === ABORTED) throw work.extra?.signal?.reason;
     if (refused === CLOSED || refused === NEVER_POSSIBLE)
@@ -767,7 +759,7 @@ export class Pool {
     const at = now();
     const config = this.#config;
     const lease = work.task === undefined;
-    const leased = lease || (attendant !== undefined && isLeased(work, config));
+    const atEnd = isLeased(work, config) ? 2 : config.atEnd;
     let answer: number;
     try {
       seed();
@@ -782,8 +774,8 @@ export class Pool {
               0,
               config.waitTimeout,
               Infinity,
-              leased ? config.leaseTimeout : config.timeout,
-              leased ? 2 : config.atEnd,
+              lease ? config.leaseTimeout : config.timeout,
+              atEnd,
             )
           : bindings.pool_request(
               this.#id,
@@ -794,13 +786,13 @@ export class Pool {
               extra.keyId,
               extra.patience,
               fromEpoch(extra.deadline),
-              leased ? config.leaseTimeout : extra.timeout,
-              leased ? 2 : config.atEnd,
+              lease ? config.leaseTimeout : extra.timeout,
+              atEnd,
             );
     } catch (error) {
       this.#keys.release(extra);
       work.state = OVER;
-      work.reject((this.#trap = trapped(error)));
+      this.#trap = trapped(error);
       return TRAPPED;
     }
     if (answer >= 3 * TICKET_SPAN) {
@@ -847,8 +839,6 @@ export class Pool {
       work.resolve(new HeldLease(work));
       return;
     }
-    if (attendant !== undefined)
-      attendant.stay(this, work.ticket, isLeased(work, this.#config) ? Infinity : work.endsAt - at);
     let result: unknown;
     let settles: boolean;
     try {
@@ -860,9 +850,22 @@ export class Pool {
       this.#fail(work, error);
       return;
     }
-    if (settles) this.#followers.follow(work, result);
+    if (settles) {
+      if (attendant !== undefined) this.#attend(work, at);
+      this.#followers.follow(work, result);
+    }
     // Where requests share the instance no time passes until one of them awaits something.
     else this.#succeed(work, result, attendant === undefined ? now() : readAt);
+  }
+
+  /** Where requests end without a word: whoever runs on hears of its end, or has a lease from now on. */
+  #attend(work: Work, at: number): void {
+    if (work.state !== RUNNING) return;
+    const limited = !isLeased(work, this.#config);
+    attendant?.stay(this, work.ticket, limited ? work.endsAt - at : Infinity);
+    // What was renewed already has its end.
+    if (limited || work.rare?.endsAt !== undefined) return;
+    survived(() => bindings.pool_renew(this.#id, at, work.ticket, this.#config.leaseTimeout));
   }
 
   #succeed(work: Work, value: unknown, at = now()): void {
@@ -916,14 +919,6 @@ export class Pool {
   #late(work: Work): void {
     work.state = OVER;
     survived(() => bindings.pool_release(this.#id, now(), NOBODY, IGNORED));
-  }
-
-  /** In its own request, it takes what it was handed: from now on its lease runs. */
-  #claim(work: Work): void {
-    attendant?.rise(this, work.ticket);
-    const at = now();
-    if (isLeased(work, this.#config))
-      bindings.pool_renew(this.#id, at, work.ticket, this.#config.leaseTimeout);
   }
 
   #patienceOf(work: Work, at: number): number {
@@ -1011,7 +1006,8 @@ export class Pool {
 
   #refuse(work: Work, code: number, number: number): void {
     if (code === ABORTED) work.reject(work.extra?.signal?.reason);
-    else if (code !== TRAPPED) {
+    else if (code === TRAPPED) work.reject(this.#trap);
+    else {
       const error = refusalError(this, code, number, work.extra);
       if (code === 1 || code === 2)
         this.#events.emit("overflow", { rule: this.#config.overflow, queued: number });
@@ -1113,15 +1109,4 @@ function isRefusal(error: unknown): boolean {
   return error instanceof TidegateError
     ? REFUSALS.has(error.code)
     : (error as { name?: unknown } | null)?.name === "AbortError";
-}
-
-// One function for all promises instead of one made for each.
-let settled: Work;
-const keepResolve = (resolve: (value: unknown) => void): void => {
-  settled.resolve = resolve;
-};
-
-function promiseOf(work: Work): Promise<unknown> {
-  settled = work;
-  return new Promise(keepResolve);
 }

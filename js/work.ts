@@ -75,7 +75,8 @@ export class Work {
   // The halves of the ticket. Small integers live in the object itself; the whole ticket would be a heap number each.
   index = -1;
   generation = 0;
-  resolve!: (value: unknown) => void;
+  // What settles its promise; or its promise, where it was settled before anybody could wait for it.
+  answer: ((value: unknown) => void) | Promise<unknown> | undefined = undefined;
   // What only some calls have, apart so that a plain call stays small.
   extra: Extra | undefined;
   rare: Rare | undefined;
@@ -96,6 +97,20 @@ export class Work {
     this.index = ticket & INDEX_MASK;
     // Said to be an integer, or it would be a heap number all the same.
     this.generation = ((ticket - this.index) / INDEX_SPAN) | 0;
+  }
+
+  /** Settles it, once. What has ended when its caller gets a promise needs none with a function of its own, of three times the size. */
+  resolve(value: unknown): void {
+    const { answer } = this;
+    if (typeof answer === "function") answer(value);
+    else this.answer ??= Promise.resolve(value);
+  }
+
+  /** Its promise. To be asked for once: there is one that waits for it. */
+  promise(): Promise<unknown> {
+    if (this.answer !== undefined) return this.answer as Promise<unknown>;
+    asked = this;
+    return new Promise(keepAnswer);
   }
 
   /** Settles it with an error: by its one function, since a second that few calls need is a sixth of what waits for a slot. */
@@ -157,6 +172,13 @@ export class Work {
   }
 }
 
+// One function for all promises instead of one made for each. There is a work from the beginning: of what has no instance left,
+// engines forget the shape, and all the code that they compiled for it.
+let asked = new Work(undefined as never, undefined, undefined);
+const keepAnswer = (resolve: (value: unknown) => void): void => {
+  asked.answer = resolve;
+};
+
 /** Rejects the promise that is resolved with it. */
 class Rejection {
   readonly #reason: unknown;
@@ -174,7 +196,7 @@ class Rejection {
 /** What few tasks need: an end, a signal, a reason to stop. */
 class Rare {
   id: number | undefined = undefined;
-  endsAt = Number.POSITIVE_INFINITY;
+  endsAt: number | undefined = undefined;
   controller: AbortController | undefined = undefined;
   aborted = false;
   reason: unknown = undefined;

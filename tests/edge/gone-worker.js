@@ -55,11 +55,12 @@ async function opened() {
 const waiting = new Pool({ name: "waiting", concurrency: 2 });
 const holding = new Pool({ name: "holding", concurrency: 2, leaseTimeout: 300 });
 const leases = new Pool({ name: "leases", concurrency: 2, leaseTimeout: 300 });
+const renewals = new Pool({ name: "renewals", concurrency: 2, leaseTimeout: 60_000 });
 const locks = new LockSet();
 const limiter = new RateLimiter({ kind: "token-bucket", limit: 1, per: 20 });
 const cache = new Cache({ share: "isolate" });
 
-const pools = { waiting, holding, leases };
+const pools = { waiting, holding, leases, renewals };
 const never = () => new Promise(() => {});
 
 const routes = {
@@ -67,6 +68,14 @@ const routes = {
   wait: () => doomed(() => waiting.run(() => "too late")),
   live: () => waiting.run(() => "served"),
   "hold-for-ever": () => doomed(() => holding.run(never)),
+  "hold-renewed": () =>
+    doomed(() =>
+      renewals.run(({ lease }) => {
+        lease.renew(300);
+        return never();
+      }),
+    ),
+  "live-after-renewals": () => renewals.run(() => "served"),
   "live-after-holders": () => holding.run(() => "served"),
   async "lease-for-ever"() {
     await doomed(() => leases.acquire());

@@ -38,13 +38,15 @@ atEachDate("gone-worker.js", ({ ask, json }) => {
     assert.deepEqual(await json("/pool/waiting"), { active: 0, queued: 0 });
   });
 
-  for (const kind of ["hold", "lease"]) {
-    test(`what died with a ${kind} in hand gives it back when the lease is over`, async (t) => {
-      const name = kind === "hold" ? "holding" : "leases";
-      await doom(2, `/${kind}-for-ever`);
+  for (const [what, path, name, live] of [
+    ["a slot in hand", "/hold-for-ever", "holding", "/live-after-holders"],
+    ["a lease in hand", "/lease-for-ever", "leases", "/live-after-leases"],
+    ["a slot in hand that it renewed in its first step", "/hold-renewed", "renewals", "/live-after-renewals"],
+  ]) {
+    test(`what died with ${what} gives it back when the lease is over`, async (t) => {
+      await doom(2, path);
       assert.equal((await json(`/pool/${name}`)).active, 2);
       await ask("/bury");
-      const live = kind === "hold" ? "/live-after-holders" : "/live-after-leases";
       const took = await served(live);
       t.diagnostic(`served after ${took.toFixed(0)} ms of a lease of 300`);
       assert.ok(took < 10_000, `${took}`);
