@@ -87,6 +87,7 @@ mod tests {
             error.to_string(),
             "Expected `ratio` to be a number above 0 and at most 1, got `1.5`"
         );
+        assert_eq!(error.option(), "ratio");
         let error = ConfigError::duration("per", "longer than nothing", Duration::ZERO);
         assert_eq!(
             error.to_string(),

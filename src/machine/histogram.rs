@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn the_mean_is_that_of_the_values_themselves() {
+        assert!((recorded(&[1, 2, 600]).mean() - 201.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn values_of_one_power_of_two_share_half_a_kilobyte() {
+        assert_eq!(Histogram::new().allocated(), 0);
+        assert_eq!(recorded(&[64, 100, 127]).allocated(), 512);
+        assert_eq!(recorded(&[64, 128]).allocated(), 1024);
+    }
+
+    #[test]
     fn an_empty_histogram_has_no_quantiles() {
         let histogram = Histogram::new();
         assert_eq!(histogram.quantile(0.5), None);

@@ -280,6 +280,12 @@ mod tests {
         RateConfig::sliding_window(limit, SECOND).unwrap()
     }
 
+    #[test]
+    fn the_most_at_once_is_the_burst_of_a_bucket_and_the_limit_of_a_window() {
+        assert_eq!(bucket(5, 9).largest(), 9);
+        assert_eq!(window(4).largest(), 4);
+    }
+
     fn either() -> [RateConfig; 2] {
         [bucket(10, 10), window(10)]
     }

@@ -97,6 +97,12 @@ mod tests {
     }
 
     #[test]
+    fn a_millisecond_is_a_thousand_microseconds() {
+        assert!((Instant::from_micros(1500).as_millis_f64() - 1.5).abs() < f64::EPSILON);
+        assert_eq!(Instant::from_millis_f64(1.5), Instant::from_micros(1500));
+    }
+
+    #[test]
     fn adding_saturates_in_the_far_future() {
         assert_eq!(Instant::from_micros(1) + Duration::MAX, Instant::FAR_FUTURE);
     }

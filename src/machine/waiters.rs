@@ -171,6 +171,7 @@ mod tests {
     fn waits_before_t_and_gives_up_at_t() {
         let mut waiters = Waiters::new();
         let ticket = waiters.enter(Instant::ZERO, Patience::Micros(5), 'a').unwrap();
+        assert!(!waiters.is_empty());
         assert_eq!(waiters.next_deadline(), Some(Instant::from_micros(5)));
         assert_eq!(waiters.expired(Instant::from_micros(4)), None);
         assert_eq!(waiters.expired(Instant::from_micros(5)), Some((ticket, 'a')));

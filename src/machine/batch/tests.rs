@@ -42,6 +42,7 @@ fn end_all(batches: &mut Batches, now: Instant, ticket: Ticket, wakes: &mut Wake
 #[test]
 fn a_batch_takes_a_hundred_items_and_the_source_is_asked_for_no_more_than_a_hundred_batches() {
     let (mut batches, mut wakes) = (Batches::new(BatchConfig::default()), Wakes::new());
+    assert_eq!(batches.size(), number(100));
     for _ in 0..100 {
         assert_eq!(batches.next(at(0), false), Next::Draw { items: number(100) });
         batches.open(at(0), 100, false, &mut wakes).unwrap();

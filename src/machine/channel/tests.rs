@@ -103,6 +103,13 @@ fn each_value_counts_as_received_once_however_it_came() {
     bench.send(2, Patience::None);
     bench.receive(Patience::None);
     assert_eq!((bench.channel.sent(), bench.channel.received), (2, 2));
+    let mut rendezvous = Bench::new(0);
+    rendezvous.send(3, Patience::Forever);
+    rendezvous.receive(Patience::None);
+    assert_eq!(
+        (rendezvous.channel.capacity(), rendezvous.channel.received),
+        (0, 1)
+    );
 }
 
 #[test]
