@@ -16,6 +16,7 @@
 pub mod config;
 mod course;
 pub mod event;
+mod excerpt;
 pub mod fake;
 pub mod fetch;
 pub mod finding;

@@ -7,6 +7,7 @@ use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::PluginEntry;
+use crate::scan::excerpt::{LONGEST_EVIDENCE, excerpt};
 use crate::scan::fetch::{FetchError, FetchErrorKind, Request, Response, Seen};
 use crate::scan::finding::{Finding, Severity};
 use crate::scan::plugin::{Context, Earlier, Level, Mode, Outcome, Plugin, PluginError};
@@ -264,7 +265,7 @@ impl Probe {
                     "http-probe/downgrade",
                     "Redirects from HTTPS to HTTP",
                 )
-                .evidence(answer.url.clone())
+                .evidence(excerpt(&answer.url, LONGEST_EVIDENCE))
                 .remediation("Redirect to an `https:` address."),
             );
         }
@@ -300,14 +301,18 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn probe(script: impl Fn(u32) -> Answer + 'static) -> (Outcome, usize) {
+        probe_at("http://a/", script)
+    }
+
+    fn probe_at(url: &str, script: impl Fn(u32) -> Answer + 'static) -> (Outcome, usize) {
         let runtime = VirtualRuntime::new();
         let fake = FakeFetcher::new(Rc::new(runtime.clone()));
         let asked = Cell::new(0);
-        fake.on("http://a/", move |_| {
+        fake.on(url, move |_| {
             asked.set(asked.get() + 1);
             script(asked.get())
         });
-        let target = Entry::parse("http://a/").unwrap().targets().next().unwrap();
+        let target = Entry::parse(url).unwrap().targets().next().unwrap();
         let ctx = Context::new(Rc::new(fake.clone()), Rc::new(runtime.clone()));
         let plugin = HttpProbe::new(3, Duration::from_secs(10));
         let outcome = runtime
@@ -345,6 +350,17 @@ mod tests {
             (&json!("s"), &json!(true))
         );
         assert!(outcome.findings.is_empty() && outcome.response.is_some());
+    }
+
+    #[test]
+    fn a_redirect_from_https_to_http_is_a_finding_with_the_beginning_of_where_it_leads() {
+        let long = format!("http://a/{}", "a".repeat(10_000));
+        let (outcome, _) = probe_at("https://a/", move |_| Answer::status(200).redirected_to(&long));
+        assert_eq!(ids(&outcome), ["http-probe/downgrade"]);
+        let evidence = &outcome.findings[0].evidence;
+        assert_eq!((evidence.chars().count(), &evidence[..10]), (501, "http://a/a"));
+        let (outcome, _) = probe_at("http://a/", |_| Answer::status(200).redirected_to("https://a/"));
+        assert!(ids(&outcome).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::session::{Failure, Session};
+use crate::scan::excerpt::excerpt;
 
 /// Pages of one list that are read: a list that has more does not end.
 pub(super) const MOST_PAGES: usize = 50;
@@ -173,8 +174,5 @@ impl Lists {
 }
 
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    excerpt(text, LONGEST_TEXT)
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::rules::Rule;
+use crate::scan::excerpt::{LONGEST_EVIDENCE, excerpt};
 use crate::scan::finding::{Finding, Severity};
 
 /// What one test came to.
@@ -89,13 +90,8 @@ impl Findings {
     }
 }
 
-/// At most 500 characters, so that one header cannot fill a report.
 fn shortened(text: &str) -> String {
-    const MOST: usize = 500;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    excerpt(text, LONGEST_EVIDENCE)
 }
 
 #[cfg(test)]
