@@ -135,6 +135,7 @@ function locations(target: string): object[] {
 function plain(text: string): string {
   const whole = text.replace(/[{}]/g, "$&$&");
   // Every bracket before the last that could end a link's text: to find the pairs would take a target's long row of brackets squared.
-  const last = whole.lastIndexOf("](");
-  return whole.slice(0, Math.max(0, last)).replaceAll("[", "\\[") + whole.slice(Math.max(0, last));
+  // With the backslashes before it: else two of them would be one, and the bracket as it was.
+  const last = Math.max(0, whole.lastIndexOf("]("));
+  return whole.slice(0, last).replace(/[\\[]/g, "\\$&") + whole.slice(last);
 }

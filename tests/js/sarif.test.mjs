@@ -80,6 +80,12 @@ test("what a target says is no placeholder and no link of a message, and stands 
   assert.equal(properties.evidence, evidence);
 });
 
+test("a backslash before a bracket does not make a link of it", () => {
+  const evidence = String.raw`C:\temp, \[link](javascript:alert(1)) and C:\temp`;
+  const [{ message }] = runOf([result("p", [finding("low", "p/x", { evidence })])]).results;
+  assert.equal(message.text, String.raw`T: C:\\temp, \\\[link](javascript:alert(1)) and C:\temp`);
+});
+
 test("runs that failed are notifications, a hundred one by one; one that was only skipped is none", () => {
   const failed = Array.from({ length: 103 }, (_, n) =>
     result("p", [], { status: "error", error: `no ${n}` }),
