@@ -55,6 +55,8 @@ pub struct LockSet {
     // What may be servable now: settled before every call ends.
     freed: VecDeque<u32>,
     fellows: VecDeque<Ticket>,
+    // Units that were passed as often as they may be; the next who is forgets those that wait no longer.
+    firm: VecDeque<Ticket>,
     reports: VecDeque<(Ticket, Report)>,
     latest: Option<Report>,
     closed: bool,

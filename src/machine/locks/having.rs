@@ -1,6 +1,6 @@
 //! What a lease has: its places in the lines, its edge in the wait-for graph, its locks.
 
-use super::{Holder, Lease, LockSet, Progress, Stage, Step};
+use super::{Holder, Lease, LockSet, PASSES, Progress, Stage, Step};
 use crate::machine::ticket::Ticket;
 use crate::machine::wait_for::{Need, Owner, WaitFor, Waiter};
 use std::collections::btree_map::Entry;
@@ -9,18 +9,20 @@ impl LockSet {
     pub(super) fn take(&mut self, lock: u32, owner: Owner, arrival: u64, step: &mut Step<'_>) {
         let resource = self.resource(lock);
         let entry = self.locks.entry(lock).or_default();
+        let mut stirs = false;
         if let Some(holder) = &mut entry.holder {
             holder.leases += 1;
         } else {
             entry.holder = Some(Holder { owner, leases: 1 });
-            let before: Vec<Ticket> = entry.line.range(..arrival).map(|(_, ticket)| *ticket).collect();
-            for ticket in before {
-                if let Some(Lease {
-                    stage: Stage::Unit { passed, .. },
-                    ..
-                }) = self.leases.get_mut(ticket)
+            for (_, ticket) in entry.line.range(..arrival) {
+                if let Some(lease) = self.leases.get_mut(*ticket)
+                    && let Stage::Unit { passed, .. } = &mut lease.stage
                 {
                     *passed += 1;
+                    if *passed == PASSES {
+                        self.firm.push_back(*ticket);
+                        stirs = true;
+                    }
                 }
             }
             self.stir_fellows(lock, owner, step);
@@ -29,7 +31,28 @@ impl LockSet {
             }
         }
         if let Owner::Named(name) = owner {
-            *self.owners.entry(name).or_default().held.entry(lock).or_default() += 1;
+            let held = &mut self.owners.entry(name).or_default().held;
+            stirs |= held.is_empty();
+            *held.entry(lock).or_default() += 1;
+        }
+        if stirs {
+            self.stir_behind_firm();
+        }
+    }
+
+    /// Lets those look again who stand behind a unit that may be passed no more: one who held nothing when it came may
+    /// pass it now, and the unit may be waiting for what it got. Forgets the units that wait no longer.
+    fn stir_behind_firm(&mut self) {
+        for _ in 0..self.firm.len() {
+            if let Some(unit) = self.firm.pop_front()
+                && let Some(lease) = self.leases.get(unit)
+                && let Stage::Unit { .. } = lease.stage
+            {
+                for lock in &lease.locks {
+                    self.freed.push_back(*lock);
+                }
+                self.firm.push_back(unit);
+            }
         }
     }
 
@@ -40,20 +63,15 @@ impl LockSet {
         if self.owners.get(&name).is_none_or(|own| own.waiting == 0) {
             return;
         }
-        let line: Vec<Ticket> = self
-            .locks
-            .get(&lock)
-            .into_iter()
-            .flat_map(|lock| lock.line.values().copied())
-            .collect();
-        for ticket in line {
-            if let Some(lease) = self.leases.get_mut(ticket)
+        let Some(lock) = self.locks.get(&lock) else { return };
+        for ticket in lock.line.values() {
+            if let Some(lease) = self.leases.get_mut(*ticket)
                 && lease.owner == owner
             {
                 if let Some(edge) = lease.stage.take_edge() {
                     step.graph.wait_over(edge);
                 }
-                self.fellows.push_back(ticket);
+                self.fellows.push_back(*ticket);
             }
         }
     }

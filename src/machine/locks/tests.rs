@@ -285,6 +285,46 @@ fn whoever_holds_what_a_unit_waits_for_is_never_stopped_by_it() {
     assert_eq!(b.woken(), Some((unit, Why::Granted)));
 }
 
+/// Found by the property below: it was not asked again when it got its first lock, and each waited for the other's.
+#[test]
+fn who_comes_to_hold_what_a_unit_waits_for_is_stopped_by_it_no_longer() {
+    for heir in [7, 70] {
+        let mut b = Bench::default();
+        b.graph.child(Owner::Named(70), Owner::Named(7));
+        let (first, other) = (granted(b.acquire(&[A], None)), granted(b.acquire(&[C], None)));
+        let outer = waiting(b.acquire(&[A], Some(7)));
+        let unit = waiting(b.reserve(&[A, B, C], None));
+        for _ in 0..PASSES {
+            let passes = granted(b.acquire(&[B], None));
+            b.release(passes);
+        }
+        let inner = waiting(b.acquire(&[B], Some(heir)));
+        b.release(first);
+        assert_eq!(b.woken(), Some((outer, Why::Granted)));
+        assert_eq!(b.woken(), Some((inner, Why::Granted)));
+        for lease in [other, inner, outer] {
+            b.release(lease);
+        }
+        assert_eq!(b.woken(), Some((unit, Why::Granted)));
+    }
+}
+
+#[test]
+fn units_that_were_passed_enough_are_forgotten_when_they_wait_no_longer() {
+    let mut b = Bench::default();
+    for _ in 0..3 {
+        let other = granted(b.acquire(&[B], None));
+        let unit = waiting(b.reserve(&[A, B], None));
+        for _ in 0..PASSES {
+            let passes = granted(b.acquire(&[A], None));
+            b.release(passes);
+        }
+        b.release(other);
+        b.cancel(unit).unwrap();
+        assert_eq!(b.set.firm, [unit]);
+    }
+}
+
 #[test]
 fn two_owners_in_inverted_order_are_told_before_they_hang_and_warned_before_that() {
     let mut b = Bench::default();
