@@ -96,6 +96,23 @@ test("locks: a reservation takes all in one step and holds nothing while it wait
   lease.release();
 });
 
+test("locks: who comes to hold what a reservation waits for is stopped by it no longer", async () => {
+  const locks = new LockSet();
+  const [first, other] = [await locks.acquire("a"), await locks.acquire("c")];
+  const outer = locks.acquire("a", { owner: "me" });
+  const reservation = locks.reserve(["a", "b", "c"]);
+  // As often as a reservation may be passed.
+  for (let n = 0; n < 16; n += 1) (await locks.acquire("b")).release();
+  const inner = locks.acquire("b", { owner: "me" });
+  assert.isFalse(await isSettled(inner));
+  first.release();
+  const mine = [await outer, await inner];
+  assert.isFalse(await isSettled(reservation));
+  for (const lease of [other, ...mine]) lease.release();
+  (await reservation).release();
+  assert.equal(locks.metrics().held, 0);
+});
+
 test("locks: an abort gives up what was held so far, and leaves no listener", async () => {
   const locks = new LockSet();
   const holder = await locks.acquire("b");
