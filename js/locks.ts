@@ -12,10 +12,11 @@ import { type LockOwner, numberOf, release } from "./lock-owners.js";
 import { lockError, readReport } from "./lock-refusal.js";
 import type { LockEvents, LockLease, LockMetrics, LockOptions, LockSetOptions } from "./lock-terms.js";
 import { abortSignal, milliseconds, object, reject as refuse } from "./options.js";
+import { Places, type Waits } from "./places.js";
 import { attendant } from "./presence.js";
 import { CLOSED, CONFLICT, DEADLOCK } from "./refusal.js";
 import { onAbort } from "./signals.js";
-import { area, ask, hold, open, register, settle } from "./store.js";
+import { area, ask, open, register, settle } from "./store.js";
 import { weakly } from "./weak.js";
 
 export type { LockOwner } from "./lock-owners.js";
@@ -28,11 +29,10 @@ export type {
   LockTimeout,
 } from "./lock-terms.js";
 
-interface Waiter {
+interface Waiter extends Waits {
   readonly claim: Claim;
   readonly resolve: (lease: LockLease) => void;
   readonly reject: (reason: unknown) => void;
-  unwatch: () => void;
   /** Asks anew. */
   readonly again: () => void;
 }
@@ -69,7 +69,7 @@ export class LockSet implements Handle {
   readonly #order: readonly string[];
   readonly #names: LockNames;
   readonly #events: Events<LockEvents>;
-  readonly #waiters = new Map<number, Waiter>();
+  readonly #waiters: Places<Waiter> = new Places(this, () => this.#id);
   readonly #leases = new Set<Held>();
   #granted = 0;
   #timeouts = 0;
@@ -169,7 +169,7 @@ export class LockSet implements Handle {
   /** @internal Carries out a decision. */
   wake(ticket: number, why: number): void {
     judgeSoon();
-    const waiter = this.#leave(ticket);
+    const waiter = this.#waiters.leave(ticket);
     if (waiter === undefined) return;
     if (why < REFUSED) {
       waiter.resolve(this.#grant(ticket, waiter.claim));
@@ -182,7 +182,7 @@ export class LockSet implements Handle {
 
   /** @internal Who waits is not there any more, as far as anybody can tell. */
   forsake(ticket: number): (() => void) | undefined {
-    const waiter = this.#leave(ticket);
+    const waiter = this.#waiters.leave(ticket);
     if (waiter === undefined) return undefined;
     ask(() => bindings.locks_leave(this.#id, now(), ticket));
     this.#over(waiter.claim);
@@ -198,8 +198,7 @@ export class LockSet implements Handle {
 
   /** @internal Starts again after a trap with the same leases, closed if it was. */
   rebuild(error: RuntimeTrapError): () => void {
-    const waiters = [...this.#waiters.values()];
-    this.#waiters.clear();
+    const waiters = this.#waiters.clear();
     sets.delete(this.#id);
     this.#id = this.#open();
     this.#register();
@@ -259,16 +258,14 @@ export class LockSet implements Handle {
           reject(error);
         }
       };
-      const waiter: Waiter = { claim, resolve, reject, unwatch: () => {}, again };
-      waiter.unwatch = onAbort(signal, () => {
-        this.#leave(ticket);
+      const unwatch = onAbort(signal, () => {
+        this.#waiters.leave(ticket);
         this.#over(claim);
         ask(() => bindings.locks_leave(this.#id, now(), ticket));
         reject(signal?.reason);
         settle();
       });
-      if (this.#waiters.size === 0) hold(this.#id, this);
-      this.#waiters.set(ticket, waiter);
+      this.#waiters.take(ticket, { claim, resolve, reject, unwatch, again });
       attendant?.sit(this, ticket, timeout);
     }
     this.#warn();
@@ -277,7 +274,7 @@ export class LockSet implements Handle {
   }
 
   #mostWaiting(): number {
-    const wanted = new Set([...this.#waiters.values()].flatMap(({ claim }) => claim.names));
+    const wanted = new Set(this.#waiters.all.flatMap(({ claim }) => claim.names));
     return Math.max(0, ...[...wanted].map((name) => this.#waiting(name)));
   }
 
@@ -329,16 +326,6 @@ export class LockSet implements Handle {
     if (this.#order.length === 0) return names;
     const declared = this.#order.filter((name) => names.includes(name));
     return [...declared, ...names.filter((name) => !declared.includes(name))];
-  }
-
-  #leave(ticket: number): Waiter | undefined {
-    const waiter = this.#waiters.get(ticket);
-    if (waiter === undefined) return undefined;
-    this.#waiters.delete(ticket);
-    attendant?.rise(this, ticket);
-    waiter.unwatch();
-    if (this.#waiters.size === 0) hold(this.#id, undefined);
-    return waiter;
   }
 
   #error(code: number, ticket: number, claim: Claim): Error {

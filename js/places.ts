@@ -26,6 +26,11 @@ export class Places<W extends Waits> {
     return this.#taken.size;
   }
 
+  /** All of them, the longest there first. */
+  get all(): readonly W[] {
+    return [...this.#taken.values()];
+  }
+
   find(ticket: number): W | undefined {
     return this.#taken.get(ticket);
   }
@@ -49,7 +54,7 @@ export class Places<W extends Waits> {
 
   /** Takes all of them out, as they are. */
   clear(): readonly W[] {
-    const all = [...this.#taken.values()];
+    const { all } = this;
     this.#taken.clear();
     return all;
   }
