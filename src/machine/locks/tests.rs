@@ -490,8 +490,11 @@ proptest! {
     fn locks_exclude_wakes_are_never_lost_and_everybody_is_served_in_the_end(
         ops in prop::collection::vec(
             (0u8..8, prop::collection::vec(0u32..5, 1..4), 0u64..4, 0u64..20), 1..100),
+        kin in any::<bool>(),
     ) {
         let mut b = Bench::default();
+        let (parent, child) = (Owner::Named(1), Owner::Named(3));
+        if kin { b.graph.child(child, parent); }
         let (mut held, mut waits) = (BTreeSet::new(), BTreeSet::new());
         let wake = |b: &mut Bench, held: &mut BTreeSet<Ticket>, waits: &mut BTreeSet<Ticket>| {
             while let Some((ticket, why)) = b.woken() {
@@ -527,10 +530,21 @@ proptest! {
             wake(&mut b, &mut held, &mut waits)?;
             check(&b, &held, &waits)?;
         }
-        // Those who wait do nothing else; the others end. Nobody must be left.
+        // Those who wait do nothing else, a parent waits for its child, and the others end. Nobody must be left.
         loop {
-            let waiting: BTreeSet<Owner> = waits.iter().map(|t| b.set.leases.get(*t).unwrap().owner).collect();
-            let free = held.iter().find(|t| !waiting.contains(&b.set.leases.get(**t).unwrap().owner)).copied();
+            let owner_of = |b: &Bench, ticket: &Ticket| b.set.leases.get(*ticket).unwrap().owner;
+            let child_goes_on = kin && held.iter().chain(&waits).any(|ticket| owner_of(&b, ticket) == child);
+            if kin && !child_goes_on {
+                b.graph.ended(child);
+                b.break_deadlocks();
+                wake(&mut b, &mut held, &mut waits)?;
+            }
+            let waiting: BTreeSet<Owner> = waits.iter().map(|ticket| owner_of(&b, ticket)).collect();
+            let waits_for_child = |owner| child_goes_on && owner == parent;
+            let free = held.iter().copied().find(|ticket| {
+                let owner = owner_of(&b, ticket);
+                !waiting.contains(&owner) && !waits_for_child(owner)
+            });
             let Some(ticket) = free else { break };
             held.remove(&ticket);
             b.release(ticket);
@@ -538,6 +552,7 @@ proptest! {
             check(&b, &held, &waits)?;
         }
         prop_assert!(held.is_empty() && waits.is_empty(), "{:?} hang", waits);
+        b.graph.ended(parent);
         prop_assert!(b.graph.is_empty() && b.set.locks.is_empty() && b.set.owners.is_empty());
     }
 }
