@@ -241,7 +241,7 @@ export class Pool {
    */
   submit<T>(task: Task<T>, options?: RunOptions): Submission<Awaited<T>> {
     callable("task", task);
-    const extra = this.#read(options === undefined ? {} : options) as Extra;
+    const extra = this.#readAll(options);
     if (this.#config.retry !== undefined) return this.#submitRetrying(this.#config.retry, task, extra);
     const work = new Work(this, task, extra);
     let done!: Promise<Awaited<T>>;
@@ -275,10 +275,7 @@ export class Pool {
    */
   tryRun<T>(task: Task<T>, options?: RunOptions): Promise<Awaited<T>> | undefined {
     callable("task", task);
-    const work = new Work(this, task, {
-      ...(this.#read(options === undefined ? {} : options) as Extra),
-      patience: -1,
-    });
+    const work = this.#impatient(task, options);
     return this.#try(work) ? (work.promise() as Promise<Awaited<T>>) : undefined;
   }
 
@@ -312,10 +309,7 @@ export class Pool {
 
   /** Takes slots if they are free now; `undefined` where waiting would be needed. @throws ClosedError, NeverPossibleError, for time heals neither */
   tryAcquire(options?: RunOptions): Lease | undefined {
-    const work = new Work(this, undefined, {
-      ...(this.#read(options === undefined ? {} : options) as Extra),
-      patience: -1,
-    });
+    const work = this.#impatient(undefined, options);
     work.answer = () => {};
     return this.#try(work) ? new HeldLease(work) : undefined;
   }
@@ -469,10 +463,8 @@ export class Pool {
     const infos: TaskInfo[] = [];
     for (const work of this.#works) {
       if (work === undefined || work.state === OVER) continue;
-      const name = work.extra?.name;
       infos.push({
-        id: work.id,
-        ...(name === undefined ? {} : { name }),
+        ...named(work),
         state: work.state === WAITING ? "queued" : work.state === RUNNING ? "running" : "abandoned",
         ...this.#times(work),
       });
@@ -598,7 +590,7 @@ export class Pool {
   giveWay(work: Work, chain: readonly string[]): void {
     const name = work.extra?.name;
     const what = name === undefined ? "the task" : `task "${name}"`;
-    this.#events.emit("deadlock", { id: work.id, ...(name === undefined ? {} : { name }), chain });
+    this.#events.emit("deadlock", { ...named(work), chain });
     const error = new DeadlockError(
       `Pool "${this.name}" refused ${what}: it would never start: ${chain.join(", ")}`,
       chain,
@@ -651,8 +643,7 @@ export class Pool {
   #tellOfNesting(work: Work, frame: Frame): void {
     const outer = outerOf(frame, this);
     if (outer === undefined || !this.#events.heard("nesting")) return;
-    const name = work.extra?.name;
-    this.#events.emit("nesting", { id: work.id, ...(name === undefined ? {} : { name }), outer: outer.id });
+    this.#events.emit("nesting", { ...named(work), outer: outer.id });
   }
 
   #open(): number {
@@ -677,12 +668,20 @@ export class Pool {
   }
 
   #read(options: RunOptions | undefined): Extra | undefined {
-    return options === undefined ? undefined : parseRunOptions(options, this.#config, this.#keys);
+    return options === undefined ? undefined : this.#readAll(options);
+  }
+
+  #readAll(options: RunOptions = {}): Extra {
+    return parseRunOptions(options, this.#config, this.#keys);
+  }
+
+  #impatient(task: Task<unknown> | undefined, options: RunOptions | undefined): Work {
+    return new Work(this, task, { ...this.#readAll(options), patience: -1 });
   }
 
   /** Each attempt is admitted anew, and gives its slot back while it waits for the next. */
   #retrying<T>(policy: RetryPolicy, task: Task<T>, given: Extra | undefined): Promise<Awaited<T>> {
-    const extra = given ?? (this.#read({}) as Extra);
+    const extra = given ?? this.#readAll();
     this.#keys.release(extra);
     const attempt = (number: number): Promise<Awaited<T>> => {
       // The key is used by one attempt at a time, like the slot.
@@ -971,15 +970,7 @@ export class Pool {
     const abandoned = this.#config.atEnd === 0;
     const error = new TimeoutError(work.extra?.name ?? this.name, Math.round(limit));
     this.#seek?.(work, FAILURE, error);
-    if (this.#events.heard("timeout")) {
-      const name = work.extra?.name;
-      this.#events.emit("timeout", {
-        id: work.id,
-        ...(name === undefined ? {} : { name }),
-        limit,
-        abandoned,
-      });
-    }
+    if (this.#events.heard("timeout")) this.#events.emit("timeout", { ...named(work), limit, abandoned });
     if (abandoned) this.#leaveRunning(work, error);
     else {
       this.#unwatch(work);
@@ -1098,6 +1089,12 @@ function isLeased(work: Work, config: PoolConfig): boolean {
   return extra === undefined
     ? config.timeout === Infinity
     : extra.timeout === Infinity && extra.deadline === Infinity;
+}
+
+/** What lists and events tell a task by. */
+function named(work: Work): { id: number; name?: string } {
+  const name = work.extra?.name;
+  return { id: work.id, ...(name === undefined ? {} : { name }) };
 }
 
 /** Apart, so that a start without a frame makes no closure. */
