@@ -117,21 +117,21 @@ pub fn pool_request(
     })
 }
 
-/// Gives slots back: 0 success, 1 failure, 2 says nothing about the target, 3 never started. 0 when the ticket is stale.
+/// Gives slots back: 0 success, 1 failure, 2 says nothing about the target, 3 never started. 0 when the ticket is stale, 2 when
+/// the next plain task may pass without asking, until the pool is called again.
 #[wasm_bindgen]
 pub fn pool_release(pool: u32, now_ms: f64, ticket: f64, outcome: u32) -> u32 {
     at_world(|world, _| {
-        u32::from(
-            world
-                .pool_release(
-                    instant_of(now_ms),
-                    MachineId(pool),
-                    ticket_of(ticket),
-                    outcome_of(outcome),
-                )
-                .is_ok(),
-        )
+        let id = MachineId(pool);
+        let released = world.pool_release(instant_of(now_ms), id, ticket_of(ticket), outcome_of(outcome));
+        released.map_or(0, |()| 1 + u32::from(world.pool_lets_pass(id)))
     })
+}
+
+/// Counts so many plain tasks that have passed without asking, since the pool said that they may.
+#[wasm_bindgen]
+pub fn pool_passed(pool: u32, tasks: f64) {
+    at_world(|world, _| world.pool_passed(MachineId(pool), tasks as u64));
 }
 
 /// Leaves the queue or the slots. 0 when the ticket is stale.

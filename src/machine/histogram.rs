@@ -43,11 +43,17 @@ impl Histogram {
     /// Counts a value.
     #[cfg_attr(feature = "bindings", inline(always))]
     pub fn record(&mut self, value: u64) {
+        self.record_many(value, 1);
+    }
+
+    /// Counts a value so many times, at least once.
+    #[cfg_attr(feature = "bindings", inline(always))]
+    pub fn record_many(&mut self, value: u64, times: u64) {
         let (chunk, bucket) = place(value);
         let counts = self.chunks[chunk].get_or_insert_with(|| Box::new([0; SUB_BUCKETS]));
-        counts[bucket] += 1;
-        self.count += 1;
-        self.sum = self.sum.saturating_add(value);
+        counts[bucket] += times;
+        self.count += times;
+        self.sum = self.sum.saturating_add(value.saturating_mul(times));
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -248,6 +254,14 @@ mod tests {
             sorted.sort_unstable();
             let (ours, truth) = (histogram.quantile(q).unwrap(), exact(&sorted, q));
             prop_assert!(ours.abs_diff(truth) as f64 <= truth as f64 * 0.01, "{} for {}", ours, truth);
+        }
+
+        #[test]
+        fn a_value_recorded_many_times_counts_as_often(value in any::<u64>(), times in 1u64..50, others in values()) {
+            let mut at_once = recorded(&others);
+            at_once.record_many(value, times);
+            let singly = recorded(&[others, vec![value; times as usize]].concat());
+            prop_assert_eq!(format!("{at_once:?}"), format!("{singly:?}"));
         }
 
         #[test]

@@ -27,6 +27,7 @@ mod expiring;
 mod looks;
 #[cfg(test)]
 mod model;
+mod passing;
 mod steering;
 #[cfg(test)]
 mod tests;

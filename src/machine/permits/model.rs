@@ -2,7 +2,7 @@
 //! anew, nothing that is remembered to be quick. The machine must agree with it in every answer, wake and number.
 
 use super::*;
-use crate::machine::gate::Pass;
+use crate::machine::gate::{OpenGate, Pass};
 use crate::machine::queue::Overflow;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -486,6 +486,17 @@ impl Plain {
         true
     }
 
+    /// One comes, runs and ends, without the gate and within the moment.
+    fn pass(&mut self) {
+        self.counts.accepted += 1;
+        self.counts.started += 1;
+        self.counts.completed += 1;
+        self.counts.peak_active = self.counts.peak_active.max(self.number(Place::Running) + 1);
+        self.waits.push(0);
+        self.runs.push(0);
+        self.typical -= self.typical / 8;
+    }
+
     fn cancel(&mut self, now: Instant, one: usize) -> bool {
         match self.all[one].place {
             Place::Running => {
@@ -630,6 +641,7 @@ enum Op {
     Ask(Ask),
     Adopt(Ask),
     Release(usize, Outcome),
+    Pass(u64),
     Cancel(usize),
     Renew(usize, u64),
     Resize(u32),
@@ -680,6 +692,7 @@ fn some_op() -> impl Strategy<Value = Op> {
         16 => some_ask().prop_map(Op::Ask),
         1 => some_ask().prop_map(Op::Adopt),
         9 => (any::<usize>(), outcome).prop_map(|(which, outcome)| Op::Release(which, outcome)),
+        2 => (1u64..40).prop_map(Op::Pass),
         5 => any::<usize>().prop_map(Op::Cancel),
         1 => (any::<usize>(), 1u64..60).prop_map(|(which, run_for)| Op::Renew(which, run_for)),
         1 => (0u32..6).prop_map(Op::Resize),
@@ -750,6 +763,12 @@ impl Pair {
                 let (permits, gate, plain) = (&mut self.permits, &mut self.gate, &mut self.plain);
                 let done = permits.release(now, plain.tickets[one], outcome, gate, &mut wakes);
                 assert_eq!(done.is_ok(), plain.release(now, one, outcome));
+            }
+            Op::Pass(tasks) => {
+                if permits.lets_pass() {
+                    permits.passed(tasks);
+                    (0..tasks).for_each(|_| plain.pass());
+                }
             }
             Op::Cancel(which) => {
                 let Some(one) = self.some(which) else { return };
@@ -835,6 +854,16 @@ impl Pair {
             next.is_some() == expected.is_some() && next <= expected,
             "{next:?}, not {expected:?}"
         );
+        if permits.lets_pass() {
+            assert_eq!(expected, None);
+            // Whenever it asks: the clock may step back.
+            for at in [Instant::ZERO, now, now.plus_micros(1_000_000)] {
+                let asked = permits
+                    .clone()
+                    .request(at, Ask::PLAIN, &mut OpenGate, &mut Wakes::new());
+                assert!(matches!(asked, Admission::Granted(_)), "{asked:?} at {at:?}");
+            }
+        }
         assert_eq!(
             permits.turnover(),
             plain.typical / (2 * u64::from(plain.capacity))

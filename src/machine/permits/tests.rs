@@ -105,6 +105,76 @@ fn released_slot_goes_to_the_oldest_waiter() {
 }
 
 #[test]
+fn who_is_let_pass_would_have_been_let_in() {
+    let mut house = House::of(2, QueueConfig::default());
+    assert!(house.permits.lets_pass());
+    let leased = house.granted(Ask {
+        run_for: 100,
+        ..Ask::PLAIN
+    });
+    assert!(!house.permits.lets_pass(), "somebody's time is running");
+    house.release(leased);
+    assert!(house.permits.lets_pass());
+    let first = house.granted(Ask::PLAIN);
+    assert!(house.permits.lets_pass());
+    let second = house.granted(Ask::PLAIN);
+    assert!(!house.permits.lets_pass(), "no slot is free");
+    house.release(second);
+    let heavy = house.queued(Ask {
+        weight: 2,
+        ..Ask::PLAIN
+    });
+    assert!(!house.permits.lets_pass(), "somebody waits");
+    house.cancel(heavy);
+    house.permits.pause();
+    assert!(!house.permits.lets_pass(), "it is paused");
+    house.permits.resume(house.now, &mut OpenGate, &mut house.wakes);
+    house.permits.cool_down(house.now.plus_micros(5));
+    assert!(!house.permits.lets_pass(), "it cools down");
+    house.pass(5);
+    assert!(house.permits.lets_pass());
+    house
+        .permits
+        .close(house.now, false, 10, &mut OpenGate, &mut house.wakes);
+    assert!(!house.permits.lets_pass(), "it is closed");
+    house.release(first);
+    assert!(!house.permits.lets_pass(), "it is closed");
+}
+
+#[test]
+fn those_who_passed_count_as_tasks_that_took_no_time() {
+    let mut house = House::of(3, QueueConfig::default());
+    let one = house.granted(Ask::PLAIN);
+    let other = house.granted(Ask::PLAIN);
+    house.pass(8_000);
+    house.release(other);
+    let before = house.permits.turnover();
+    house.permits.passed(1_000);
+    let counts = &house.permits.counts;
+    assert_eq!(
+        (
+            counts.accepted,
+            counts.started,
+            counts.completed,
+            counts.peak_active
+        ),
+        (1_002, 1_002, 1_001, 2)
+    );
+    let (waited, ran) = (&house.permits.waited, &house.permits.ran);
+    assert_eq!((waited.count(), ran.count(), ran.sum()), (1_002, 1_001, 8_000));
+    assert_eq!(ran.quantile(0.5), Some(0));
+    assert!(
+        before > 1_000 && house.permits.turnover() <= 1,
+        "as after as many that were measured"
+    );
+    house.release(one);
+    house.permits.measured = false;
+    house.permits.passed(7);
+    assert_eq!(house.permits.waited.count(), 1_002);
+    assert_eq!(house.permits.counts.completed, 1_009);
+}
+
+#[test]
 fn nobody_barges_past_a_heavy_head() {
     let mut house = House::of(2, QueueConfig::default());
     let running = house.granted(Ask::PLAIN);

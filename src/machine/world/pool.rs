@@ -117,6 +117,24 @@ impl World {
         .unwrap_or(Err(StaleTicket))
     }
 
+    /// Whether the next plain task of a pool would start at once: see [`Permits::lets_pass`]. Never where rates, a breaker or an
+    /// adaptive size have a say.
+    pub fn pool_lets_pass(&self, id: MachineId) -> bool {
+        self.pools.get(id).is_some_and(|pool| {
+            pool.rate.is_none()
+                && pool.breaker.is_none()
+                && pool.adaptive.is_none()
+                && pool.permits.lets_pass()
+        })
+    }
+
+    /// Counts those who were let pass: see [`Permits::passed`].
+    pub fn pool_passed(&mut self, id: MachineId, tasks: u64) {
+        if let Some(pool) = self.pools.get_mut(id) {
+            pool.permits.passed(tasks);
+        }
+    }
+
     /// Leaves the queue or the slots: see [`Permits::cancel`].
     pub fn pool_cancel(&mut self, now: Instant, id: MachineId, ticket: Ticket) -> Result<(), StaleTicket> {
         self.task_leaves(id, ticket);
