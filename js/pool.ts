@@ -13,6 +13,7 @@ import { began, entered, left, over, resized, told } from "./kin.js";
 import { reportError } from "./log.js";
 import { type Frame, frameOf, outerOf, runIn } from "./nesting.js";
 import { callable, integer, milliseconds, reject } from "./options.js";
+import type { Passing } from "./passing.js";
 import { mapThrough } from "./pool-map.js";
 import { type PoolMetrics, readPoolMetrics } from "./pool-metrics.js";
 import {
@@ -80,6 +81,8 @@ const SUCCESS = 0;
 const FAILURE = 1;
 const IGNORED = 2;
 const NEVER_STARTED = 3;
+/** What a machine answers with when the next plain task need not ask it. */
+const MAY_PASS = 2;
 /** A ticket that is always out of date: late releases are counted, and never another's. */
 const NOBODY = TICKET_SPAN - 1;
 
@@ -103,7 +106,7 @@ const NOBODY = TICKET_SPAN - 1;
  * ```
  */
 export class Pool {
-  #id: number;
+  #machine: number;
   readonly #config: PoolConfig;
   readonly #events: Events<PoolEvents>;
   readonly #keys = new Keys();
@@ -125,6 +128,8 @@ export class Pool {
   #graceUntil: number | undefined;
   readonly #check: HealthCheck | undefined;
   readonly #seek: Seek | undefined;
+  // Only where it is worth it, and where nothing but the machine has a say in a start.
+  readonly #passing: Passing | undefined;
   #whenIdle: (() => void)[] = [];
   // What the last request that trapped was answered with.
   #trap: unknown;
@@ -138,8 +143,9 @@ export class Pool {
     const { healthCheck, adaptive } = this.#config;
     this.#seek = adaptive && seeking(this, adaptive);
     this.#check = healthCheck === undefined ? undefined : new HealthCheck(healthCheck);
-    this.#id = guarded(() => this.#open());
-    register(this, this.#id, bindings.pool_drop);
+    this.#passing = mayPass(this.#config) ? attendant?.passing(this) : undefined;
+    this.#machine = guarded(() => this.#open());
+    register(this, this.#machine, bindings.pool_drop);
   }
 
   /** The name given with the options. */
@@ -217,7 +223,8 @@ export class Pool {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#admit(work) as Promise<Awaited<T>>;
+    const passes = work.extra === undefined && this.#passing?.enter(work);
+    return (passes ? this.#pass(work) : this.#admit(work)) as Promise<Awaited<T>>;
   }
 
   /**
@@ -461,6 +468,7 @@ export class Pool {
   /** The tasks of this pool, as they are now. */
   tasks(): TaskInfo[] {
     const infos: TaskInfo[] = [];
+    this.catchUp();
     for (const work of this.#works) {
       if (work === undefined || work.state === OVER) continue;
       infos.push({
@@ -474,6 +482,7 @@ export class Pool {
 
   /** Every number of this pool. */
   metrics(): PoolMetrics {
+    this.catchUp();
     return readPoolMetrics(this.#config.name, this.#id, this.#config.queue.capacity);
   }
 
@@ -495,6 +504,16 @@ export class Pool {
   /** @internal Milliseconds after which trying again is worth it where there was no room; at least 1. */
   get turnover(): number {
     return Math.max(1, this.#count(6));
+  }
+
+  /** @internal From here on the machine knows of every task. */
+  catchUp(): void {
+    try {
+      this.#tell();
+    } catch (error) {
+      // After a trap the new machine knows whoever runs.
+      if (trapped(error) === error) throw error;
+    }
   }
 
   /** @internal Carries out a decision. */
@@ -548,13 +567,13 @@ export class Pool {
 
   /** @internal Makes the machine again after a trap. */
   rebuild(error: RuntimeTrapError): () => void {
-    this.#id = this.#open();
-    register(this, this.#id, bindings.pool_drop);
-    bindings.pool_start_empty(this.#id, now());
+    this.#machine = this.#open();
+    register(this, this.#machine, bindings.pool_drop);
+    bindings.pool_start_empty(this.#machine, now());
     const waiters: Work[] = [];
     const running: Work[] = [];
     const abandoned: Work[] = [];
-    for (const work of [...this.#works, ...this.#displaced.values()]) {
+    for (const work of [...this.#works, ...this.#displaced.values(), this.#passing?.forget()]) {
       if (work?.state === WAITING) waiters.push(work);
       else if (work?.state === RUNNING) running.push(work);
       else if (work?.state === ABANDONED) abandoned.push(work);
@@ -646,6 +665,17 @@ export class Pool {
     this.#events.emit("nesting", { ...named(work), outer: outer.id });
   }
 
+  /** The number of the machine, for whoever asks or tells it something. A trap is the caller's: its call is one of the old machine. */
+  get #id(): number {
+    this.#tell();
+    return this.#machine;
+  }
+
+  #tell(): void {
+    const work = this.#passing?.tell(this.#machine, this.#config.leaseTimeout);
+    if (work !== undefined) this.#place(work);
+  }
+
   #open(): number {
     const { queue, adaptive } = this.#config;
     const id = bindings.pool_open(
@@ -721,6 +751,12 @@ export class Pool {
         return true;
       },
     };
+  }
+
+  #pass(work: Work): Promise<unknown> {
+    this.#pending += 1;
+    this.#start(work, readAt);
+    return work.promise();
   }
 
   #admit(work: Work): Promise<unknown> {
@@ -802,9 +838,7 @@ export class Pool {
     const tag = answer >= 2 * TICKET_SPAN ? 2 : answer >= TICKET_SPAN ? 1 : 0;
     const ticket = answer - tag * TICKET_SPAN;
     work.ticket = ticket;
-    const displaced = this.#works[work.index];
-    if (displaced !== undefined) this.#displaced.set(displaced.ticket, displaced);
-    this.#works[work.index] = work;
+    this.#place(work);
     const isFirst = this.#pending++ === 0;
     if (signal !== undefined && (tag !== 0 || !lease))
       watch(this.#signals, signal, work, (one) => void this.#cancel(one, signal.reason));
@@ -819,8 +853,14 @@ export class Pool {
       if (tag === 1) extra?.accepted?.();
     }
     // A task that has ended already held nobody up.
-    if (isFirst && this.#pending > 0) hold(this.#id, this);
+    if (isFirst && this.#pending > 0) hold(this.#machine, this);
     return -1;
+  }
+
+  #place(work: Work): void {
+    const displaced = this.#works[work.index];
+    if (displaced !== undefined) this.#displaced.set(displaced.ticket, displaced);
+    this.#works[work.index] = work;
   }
 
   #start(work: Work, at: number): void {
@@ -850,8 +890,8 @@ export class Pool {
       return;
     }
     if (settles) {
-      if (attendant !== undefined) this.#attend(work, at);
       this.#followers.follow(work, result);
+      if (attendant !== undefined && !this.#passing?.watch(work)) this.#attend(work, at);
     }
     // Where requests share the instance no time passes until one of them awaits something.
     else this.#succeed(work, result, attendant === undefined ? now() : readAt);
@@ -864,14 +904,19 @@ export class Pool {
     attendant?.stay(this, work.ticket, limited ? work.endsAt - at : Infinity);
     // What was renewed already has its end.
     if (limited || work.rare?.endsAt !== undefined) return;
-    survived(() => bindings.pool_renew(this.#id, at, work.ticket, this.#config.leaseTimeout));
+    // Who has passed did not read the clock when it started; since it has a ticket, somebody has.
+    survived(() => bindings.pool_renew(this.#id, readAt, work.ticket, this.#config.leaseTimeout));
   }
 
-  #succeed(work: Work, value: unknown, at = now()): void {
+  #succeed(work: Work, value: unknown, at = this.#passing === undefined ? now() : undefined): void {
     const { breaker } = this.#config;
     const outcome = breaker !== undefined && this.#judge(breaker, value, false) ? FAILURE : SUCCESS;
     work.resolve(value);
-    this.#finish(work, outcome, undefined, at);
+    if (this.#passing?.leave(work)) {
+      work.state = OVER;
+      this.#pending -= 1;
+      if (this.#pending === 0) this.#tellIdle();
+    } else this.#finish(work, outcome, undefined, at);
   }
 
   #fail(work: Work, error: unknown): void {
@@ -894,6 +939,8 @@ export class Pool {
 
   /** The function has settled, or the lease was released. */
   #finish(work: Work, outcome: number, error?: unknown, at = now()): void {
+    // It has a place before it leaves it.
+    this.catchUp();
     const { state } = work;
     if (state >= OVER) {
       // A task that ran longer than its lease: its slots are somebody else's by now.
@@ -907,7 +954,8 @@ export class Pool {
       if (this.#seek !== undefined && !work.aborted) this.#seek(work, outcome, error);
     }
     try {
-      bindings.pool_release(this.#id, at, work.ticket, outcome);
+      const answer = bindings.pool_release(this.#id, at, work.ticket, outcome);
+      if (answer === MAY_PASS) this.#passing?.open();
     } catch (error) {
       trapped(error);
     }
@@ -1034,7 +1082,11 @@ export class Pool {
   }
 
   #idle(): void {
-    hold(this.#id, undefined);
+    hold(this.#machine, undefined);
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
     const waiting = this.#whenIdle;
     if (waiting.length > 0) {
       this.#whenIdle = [];
@@ -1095,6 +1147,11 @@ function isLeased(work: Work, config: PoolConfig): boolean {
 function named(work: Work): { id: number; name?: string } {
   const name = work.extra?.name;
   return { id: work.id, ...(name === undefined ? {} : { name }) };
+}
+
+/** Whether nothing but the machine has a say in the start and the end of a plain task. */
+function mayPass({ timeout, detectNesting, adaptive, healthCheck }: PoolConfig): boolean {
+  return timeout === Infinity && !detectNesting && adaptive === undefined && healthCheck === undefined;
 }
 
 /** Apart, so that a start without a frame makes no closure. */

@@ -5,6 +5,8 @@
  */
 
 import type { Handle } from "./instance.js";
+import type { Passing } from "./passing.js";
+import type { Pool } from "./pool.js";
 
 /** What such a host does for those who wait. `js/workerd.ts` is one; a waiter is known by its handle and its ticket there. */
 export interface Attendant {
@@ -32,6 +34,8 @@ export interface Attendant {
   endLease(handle: Handle, ticket: number): void;
   /** After a trap: no ticket of the handle means anything any more. */
   forget(handle: Handle): void;
+  /** Keeps whoever starts in a pool without asking its machine. */
+  passing(pool: Pool): Passing;
   /** Says later whether the request that is running then is the one that is running now. */
   here(): () => boolean;
 }

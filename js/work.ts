@@ -276,7 +276,10 @@ export class Context implements TaskContext {
 
 /** The work behind a context, where it is one. */
 export function workOf(context: unknown): Work | undefined {
-  return typeof context === "object" && context !== null ? Context.work(context) : undefined;
+  const work = typeof context === "object" && context !== null ? Context.work(context) : undefined;
+  // Others are to hear of it: one that runs without a ticket gets one.
+  if (work?.state === RUNNING && work.index < 0) work.pool.catchUp();
+  return work;
 }
 
 /** A lease over its work. */

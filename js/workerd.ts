@@ -14,6 +14,7 @@
 import { now } from "./clock.js";
 import { bindings, use } from "./generated/edge_bg.js";
 import { ACCEPTED, GRANTED, type Handle, REFUSED, TICKET_SPAN } from "./instance.js";
+import { Passing } from "./passing.js";
 import { type Attendant, type Carry, overdue } from "./presence.js";
 
 /** A handler that holds a slot longer than this without a word is taken for one that was given up. */
@@ -365,6 +366,7 @@ export const workerd: Attendant = {
     for (const [ticket] of seats.get(handle) ?? []) this.rise(handle, ticket);
     for (const [ticket] of leases.get(handle) ?? []) this.endLease(handle, ticket);
   },
+  passing: (pool) => new Passing(pool),
   here,
 };
 

@@ -117,8 +117,8 @@ pub fn pool_request(
     })
 }
 
-/// Gives slots back: 0 success, 1 failure, 2 says nothing about the target, 3 never started. 0 when the ticket is stale, 2 when
-/// the next plain task may pass without asking, until the pool is called again.
+/// Gives slots back: 0 success, 1 failure, 2 says nothing about the target, 3 never started. Answers 0 when the ticket is stale,
+/// else 1, or 2 when the next plain task may pass without asking, until the pool is called again.
 #[wasm_bindgen]
 pub fn pool_release(pool: u32, now_ms: f64, ticket: f64, outcome: u32) -> u32 {
     at_world(|world, _| {

@@ -30,6 +30,7 @@ import "./pool-close.js";
 import "./pool-health.js";
 import "./pool-leases.js";
 import "./pool-map.js";
+import "./pool-passing.js";
 import "./pool-queue.js";
 import "./pressure.js";
 import "./rate.js";

@@ -55,12 +55,13 @@ async function opened() {
 const waiting = new Pool({ name: "waiting", concurrency: 2 });
 const holding = new Pool({ name: "holding", concurrency: 2, leaseTimeout: 300 });
 const leases = new Pool({ name: "leases", concurrency: 2, leaseTimeout: 300 });
+const passing = new Pool({ name: "passing", concurrency: 3, leaseTimeout: 300 });
 const renewals = new Pool({ name: "renewals", concurrency: 2, leaseTimeout: 60_000 });
 const locks = new LockSet();
 const limiter = new RateLimiter({ kind: "token-bucket", limit: 1, per: 20 });
 const cache = new Cache({ share: "isolate" });
 
-const pools = { waiting, holding, leases, renewals };
+const pools = { waiting, holding, leases, passing, renewals };
 const never = () => new Promise(() => {});
 
 const routes = {
@@ -68,6 +69,13 @@ const routes = {
   wait: () => doomed(() => waiting.run(() => "too late")),
   live: () => waiting.run(() => "served"),
   "hold-for-ever": () => doomed(() => holding.run(never)),
+  "hold-passing": () =>
+    doomed(async () => {
+      // From here on the next need not ask.
+      await passing.run(() => "first");
+      return passing.run(never);
+    }),
+  "live-after-passing": () => passing.run(() => "served"),
   "hold-renewed": () =>
     doomed(() =>
       renewals.run(({ lease }) => {

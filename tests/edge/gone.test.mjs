@@ -41,6 +41,7 @@ atEachDate("gone-worker.js", ({ ask, json }) => {
   for (const [what, path, name, live] of [
     ["a slot in hand", "/hold-for-ever", "holding", "/live-after-holders"],
     ["a lease in hand", "/lease-for-ever", "leases", "/live-after-leases"],
+    ["a slot that it had not asked for", "/hold-passing", "passing", "/live-after-passing"],
     ["a slot in hand that it renewed in its first step", "/hold-renewed", "renewals", "/live-after-renewals"],
   ]) {
     test(`what died with ${what} gives it back when the lease is over`, async (t) => {

@@ -112,3 +112,56 @@ tell("done");`,
   );
   assert.equal(stdout.trim(), '"done"');
 });
+
+/** Before any pool: nobody is seated, and plain tasks pass, as where requests share an instance. */
+const passing = `
+const own = (file) => import(new URL("./dist/" + file, "file://" + process.cwd() + "/").href);
+const { attend } = await own("presence.js");
+const { Passing } = await own("passing.js");
+const nothing = () => {};
+attend({
+  leaseTimeout: 60_000,
+  sit: nothing, stay: nothing, rise: nothing, forget: nothing,
+  wake: (handle, ticket, why, detail, carry) => carry(handle, ticket, why, detail),
+  own: (settle) => settle,
+  passing: (pool) => new Passing(pool),
+});
+`;
+
+test("a pool whose task has passed is kept for whoever waits behind it", async () => {
+  const answer = await told(`${passing}
+const result = await (async () => {
+  const pool = new Pool({ concurrency: 1, leaseTimeout: 50 });
+  await pool.run(() => "first");
+  // Nothing but its lease ends it, and nothing but the pool hears of that.
+  pool.run(() => new Promise(() => {}));
+  return [pool.run(() => "queued")];
+})();
+await collect();
+// Nothing else of this process waits for it.
+const alive = setInterval(() => {}, 1000);
+const late = new Promise((resolve) => setTimeout(resolve, 10000, "never").unref());
+tell(await Promise.race([result[0], late]));
+clearInterval(alive);`);
+  assert.equal(answer, "queued");
+});
+
+test("tasks that pass leave nothing behind, however they end", async () => {
+  const left = await told(`${passing}
+const pool = new Pool({ concurrency: 2 });
+const refs = [];
+await (async () => {
+  for (let index = 0; index < 400; index += 1) {
+    const one = () => {
+      if (index % 4 === 0) throw new Error("no");
+      return index % 4 === 1 ? Promise.reject(new Error("no")) : index % 4 === 2 ? 1 : Promise.resolve(1);
+    };
+    refs.push(new WeakRef(one));
+    await pool.run(one).catch(() => {});
+  }
+})();
+await collect();
+tell([pool.metrics().completed, refs.filter((ref) => ref.deref() !== undefined).length]);`);
+  assert.equal(left[0], 200);
+  assert.ok(left[1] <= 4, `${left[1]} are left`);
+});
