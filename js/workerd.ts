@@ -23,6 +23,8 @@ const LEASE = 30_000;
 const SOON = 5;
 /** How often somebody looks for mail who is not in any line. */
 const BEAT = 50;
+/** How often somebody looks who runs, and whom nobody else can tell of its end. */
+const RUN_BEAT = 500;
 /** Beyond it `setTimeout` fires at once. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
@@ -30,6 +32,7 @@ const LONGEST_DELAY = 2 ** 31 - 1;
 const reaches =
   (globalThis as { Cloudflare?: { compatibilityFlags?: Record<string, boolean> } }).Cloudflare
     ?.compatibilityFlags?.handle_cross_request_promise_resolution === true;
+const runBeat = reaches ? LONGEST_DELAY : RUN_BEAT;
 
 /** Where those of one turn of one request wait for one handle: they share a timer, and what is decided about them. */
 class Seat {
@@ -166,7 +169,7 @@ class Seat {
   #tick(): void {
     this.#timer = undefined;
     this.#due = Number.POSITIVE_INFINITY;
-    let delay = this.tickets.has(EVERYBODY) ? BEAT : LONGEST_DELAY;
+    let delay = this.tickets.has(EVERYBODY) ? BEAT : runBeat;
     if (this.#number >= 0) delay = bindings.presence_beat(now(), this.#number);
     look();
     this.#take();
@@ -305,7 +308,7 @@ export const workerd: Attendant = {
     const seat = seatHere(handle);
     seat.add(ticket, now() + ms);
     put(seats, handle, ticket, seat);
-    seat.arm(LONGEST_DELAY);
+    seat.arm(runBeat);
   },
   dwell(handle) {
     const seat = new Seat(handle);
