@@ -47,20 +47,21 @@ tell([before, counts()]);`);
 
 test("a pool that somebody waits for is kept, though nobody else holds it", async () => {
   const answer = await told(`
-let release;
-const gate = new Promise((resolve) => { release = resolve; });
 const results = (() => {
-  const pool = new Pool({ concurrency: 1, timeout: 60000 });
-  void pool.run(() => gate);
+  const pool = new Pool({ concurrency: 1, timeout: 50 });
+  // Only its time ends it, and nothing but the pool hears of that.
+  pool.run(() => new Promise(() => {})).catch(() => {});
   return [pool.run(() => "queued"), pool.run(() => "queued too")];
 })();
+// Of all works only the one that was asked last is remembered.
+const other = new Pool({ concurrency: 1 });
+void other.run(() => new Promise(() => {}));
 const waiting = (() => {
   const limiter = new RateLimiter({ kind: "token-bucket", limit: 1, per: 50 });
   limiter.tryAcquire();
   return limiter.acquire().then(() => "passed");
 })();
 await collect();
-release();
 tell([...(await Promise.all(results)), await waiting]);`);
   assert.deepEqual(answer, ["queued", "queued too", "passed"]);
 });
@@ -137,6 +138,9 @@ const result = await (async () => {
   pool.run(() => new Promise(() => {}));
   return [pool.run(() => "queued")];
 })();
+// Of all works only the one that was asked last is remembered.
+const other = new Pool({ concurrency: 1 });
+void other.run(() => new Promise(() => {}));
 await collect();
 // Nothing else of this process waits for it.
 const alive = setInterval(() => {}, 1000);
