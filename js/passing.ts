@@ -66,7 +66,6 @@ export class Passing {
   tell(machine: number, lease: number): Work | undefined {
     const work = this.#inside;
     if (this.#passed > 0) bindings.pool_passed(machine, this.#passed);
-    this.#passed = 0;
     if (work !== undefined) {
       // Waits for nothing: the machine has said so.
       work.ticket = bindings.pool_request(machine, now(), 1, 1, 0, 0, -1, Number.POSITIVE_INFINITY, lease, 2);
