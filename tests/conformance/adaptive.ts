@@ -3,6 +3,7 @@
  */
 
 import { AdaptiveLimit, type AdaptiveOptions, type Strategy } from "tidegate";
+import { numbers } from "./numbers.js";
 import { assert, test, thrown, turn } from "./registry.js";
 import { until } from "./waiting.js";
 
@@ -30,15 +31,6 @@ function run(limit: AdaptiveLimit, target: Target, trips: number, demand = Numbe
     most = Math.max(most, limit.limit);
   }
   return { least, most };
-}
-
-/** Numbers from 0 to 1, the same in each run. */
-function numbers(): () => number {
-  let state = 7;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
 }
 
 /** Waits until the clock has moved, however coarse it is. */
@@ -112,7 +104,7 @@ test("adaptive trap, app-limited samples: calls that the limit did not hold back
 
 test("adaptive trap, baseline drift: load that lasts does not become latency at rest", () => {
   for (const algorithm of MEASURING) {
-    const random = numbers();
+    const random = numbers(7);
     const target = { capacity: 20, spread: () => 0.5 + random() };
     const limit = new AdaptiveLimit({ algorithm, min: 1, max: 10_000 });
     run(limit, target, 1000);
@@ -122,7 +114,7 @@ test("adaptive trap, baseline drift: load that lasts does not become latency at 
 
 test("adaptive trap, wide spread: calls of very different length are not taken for overload", () => {
   for (const algorithm of MEASURING) {
-    const random = numbers();
+    const random = numbers(7);
     const target = { capacity: 1000, spread: () => (random() < 0.9 ? 0.01 : 1) };
     const limit = new AdaptiveLimit({ algorithm, min: 1, max: 60 });
     run(limit, target, 2000);
@@ -144,7 +136,7 @@ test("adaptive trap, stuck at one: after an overload it grows again, also where 
 
 test("adaptive trap, probes: nobody is turned away to measure the latency at rest", () => {
   for (const algorithm of MEASURING) {
-    const random = numbers();
+    const random = numbers(7);
     const target = { capacity: 100, spread: () => 0.5 + random() };
     const limit = new AdaptiveLimit({ algorithm, min: 1, max: 40 });
     run(limit, target, 500);

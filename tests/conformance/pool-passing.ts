@@ -13,15 +13,9 @@ import {
   type PoolMetrics,
   type TaskContext,
 } from "tidegate";
+import { numbers } from "./numbers.js";
 import { assert, deferred, rejection, test } from "./registry.js";
-import { hold, isSettled, startsLater, until } from "./waiting.js";
-
-/** A pool whose next plain task need not ask. */
-async function warm(concurrency: number): Promise<Pool> {
-  const pool = new Pool({ concurrency });
-  await pool.run(() => "first");
-  return pool;
-}
+import { hold, isSettled, startsLater, until, warm } from "./waiting.js";
 
 /** Everything that is counted, without what is measured. */
 function counts({ name, oldestRun, wait, run, ...numbers }: PoolMetrics) {
@@ -177,7 +171,7 @@ test("passing: one that renews its lease in its first step has it", async () => 
 test("passing: a task that pauses, shrinks or cools its own pool holds the next one up", async () => {
   for (const [stop, go] of [
     [(pool: Pool) => pool.pause(), (pool: Pool) => pool.resume()],
-    [(pool: Pool) => pool.coolDown(5), () => {}],
+    [(pool: Pool) => pool.coolDown(500), () => {}],
   ] as const) {
     const pool = await warm(3);
     await pool.run(() => stop(pool));
@@ -303,15 +297,6 @@ test("passing: a pool with limits of time, rates, breakers or retries keeps to t
   };
   assert.equal(await retrying.run(second), 2);
 });
-
-/** Numbers from 0 to 1 that are the same each time. */
-function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /** A pool, and what was seen of it. */
 class Side {

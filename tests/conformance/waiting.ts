@@ -3,7 +3,7 @@
  * their listeners, and rejections that nobody handled.
  */
 
-import type { Pool, RunOptions, TaskContext } from "tidegate";
+import { Pool, type RunOptions, type TaskContext } from "tidegate";
 import { deferred, turn } from "./registry.js";
 
 /** Resolves when the condition holds; looks again each turn of the event loop. */
@@ -27,6 +27,13 @@ export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
  * function begins a microtask later, in its own request.
  */
 export const startsLater = globalThis.navigator?.userAgent === "Cloudflare-Workers";
+
+/** A pool whose next plain task need not ask, where such tasks pass. */
+export async function warm(concurrency: number): Promise<Pool> {
+  const pool = new Pool({ concurrency });
+  await pool.run(() => "first");
+  return pool;
+}
 
 /** A task that runs until the case ends it. */
 export interface Held {

@@ -114,19 +114,13 @@ tell("done");`,
   assert.equal(stdout.trim(), '"done"');
 });
 
-/** Before any pool: nobody is seated, and plain tasks pass, as where requests share an instance. */
+/** Before any pool: from here on plain tasks pass. */
 const passing = `
 const own = (file) => import(new URL("./dist/" + file, "file://" + process.cwd() + "/").href);
 const { attend } = await own("presence.js");
 const { Passing } = await own("passing.js");
-const nothing = () => {};
-attend({
-  leaseTimeout: 60_000,
-  sit: nothing, stay: nothing, rise: nothing, forget: nothing,
-  wake: (handle, ticket, why, detail, carry) => carry(handle, ticket, why, detail),
-  own: (settle) => settle,
-  passing: (pool) => new Passing(pool),
-});
+const { passingHost } = await own("../tests/js/passing-host.mjs");
+attend(passingHost(Passing));
 `;
 
 test("a pool whose task has passed is kept for whoever waits behind it", async () => {

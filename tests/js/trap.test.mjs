@@ -89,22 +89,13 @@ test("after a trap those who passed without asking have their slots", async () =
   const passing = `
 import { attend } from "./dist/presence.js";
 import { Passing } from "./dist/passing.js";
+import { passingHost } from "./tests/js/passing-host.mjs";
 import { load } from "./dist/core.js";
 import { bytesOf } from "./dist/letters.js";
 import { letters } from "./tests/generated/core_letters.js";
 import "./tests/trap/passing-cases.ts";
 import { runCases } from "./tests/conformance/registry.ts";
-const nothing = () => {};
-attend({
-  leaseTimeout: 60_000,
-  sit: nothing,
-  stay: nothing,
-  rise: nothing,
-  forget: nothing,
-  wake: (handle, ticket, why, detail, carry) => carry(handle, ticket, why, detail),
-  own: (settle) => settle,
-  passing: (pool) => new Passing(pool),
-});
+attend(passingHost(Passing));
 load(new WebAssembly.Module(bytesOf(letters)));
 export const results = await runCases("node");`;
   const { results } = await import(pathToFileURL(await bundled("passing", passing, "node")).href);

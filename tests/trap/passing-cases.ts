@@ -2,17 +2,10 @@
  * After a trap, where plain tasks pass: whoever runs has a slot in the new machine, though the old one had not heard of it.
  */
 
-import { isRuntimeTrapError, Pool } from "tidegate";
+import { isRuntimeTrapError } from "tidegate";
 import { assert, deferred, rejection, test, turn } from "../conformance/registry.js";
-import { hold } from "../conformance/waiting.js";
+import { hold, warm } from "../conformance/waiting.js";
 import { callsOfTheDead, isArmed, trapAt } from "./arming.js";
-
-/** A pool whose next plain task need not ask. */
-async function warm(): Promise<Pool> {
-  const pool = new Pool({ concurrency: 1 });
-  await pool.run(() => "first");
-  return pool;
-}
 
 for (const [when, call] of [
   ["hears of who has passed", "pool_passed"],
@@ -20,7 +13,7 @@ for (const [when, call] of [
   ["is looked at by who passes", "pool_count"],
 ] as const) {
   test(`trap while the machine ${when}: the task has its slot, and ends`, async () => {
-    const pool = await warm();
+    const pool = await warm(1);
     await pool.run(() => "second");
     const result = await pool.run(() => {
       trapAt(call);
@@ -38,7 +31,7 @@ for (const [when, call] of [
 }
 
 test("trap while one that has passed is waited for: its slot is taken, and who waits behind it is told", async () => {
-  const pool = await warm();
+  const pool = await warm(1);
   const { promise, resolve } = deferred<string>();
   const lasting = pool.run(() => promise);
   trapAt("pool_request");
@@ -56,7 +49,7 @@ test("trap while one that has passed is waited for: its slot is taken, and who w
 });
 
 test("trap while numbers are read of who passes: they are those of the new machine", async () => {
-  const pool = await warm();
+  const pool = await warm(1);
   await pool.run(() => {
     trapAt("pool_request");
     const { active, slotsInUse } = pool.metrics();
@@ -67,7 +60,7 @@ test("trap while numbers are read of who passes: they are those of the new machi
 });
 
 test("trap while one that passes asks for another: that one is told, and the first ends", async () => {
-  const pool = await warm();
+  const pool = await warm(1);
   let inner: Promise<unknown> | undefined;
   const result = await pool.run(() => {
     trapAt("pool_request");
@@ -82,7 +75,7 @@ test("trap while one that passes asks for another: that one is told, and the fir
 });
 
 test("trap while one that passes fails: its error is its own", async () => {
-  const pool = await warm();
+  const pool = await warm(1);
   const failing = pool.run(() => {
     trapAt("pool_request");
     throw new Error("its own");
@@ -94,7 +87,7 @@ test("trap while one that passes fails: its error is its own", async () => {
 });
 
 test("trap elsewhere: a task that passes keeps its slot", async () => {
-  const [pool, other] = [await warm(), await warm()];
+  const [pool, other] = [await warm(1), await warm(1)];
   await pool.run(() => {
     trapAt("pool_count");
     assert.equal(other.active, 0);
